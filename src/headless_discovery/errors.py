@@ -18,14 +18,14 @@ class TargetError(DiscoveryError, ValueError):
     """What the user wrote is malformed or contradicts itself. Raised at construction; names the part at fault."""
 
 
-class LookupFailed(DiscoveryError):  # noqa: N818 - the public name
+class LookupFailed(DiscoveryError):
     """No usable answer: time-out, SERVFAIL, garbage, refused addresses, ... A failure never changes the set.
 
     NXDOMAIN and NODATA are answers, not failures (RFC 2308).
     """
 
 
-class NoPeers(DiscoveryError):  # noqa: N818
+class NoPeers(DiscoveryError):
     """There is no peer to choose: the set is empty, or `exclude` left nothing.
 
     `target` is what was asked for, `excluded` the peers that the caller ruled out.
@@ -41,5 +41,5 @@ class WaitTimeout(NoPeers, TimeoutError):
     """`wait_for` saw fewer peers than asked for until its time was over."""
 
 
-class ServiceClosed(DiscoveryError):  # noqa: N818
+class ServiceClosed(DiscoveryError):
     """The service was closed (or belongs to the parent of this forked process)."""

@@ -68,9 +68,7 @@ def _natural(hostname: str | None) -> tuple[str | int, ...]:
     # re.split puts text at even and digits at odd places, so two keys never compare str with int.
     if hostname is None:
         return ()
-    return tuple(
-        int(part) if place % 2 else part for place, part in enumerate(re.split("([0-9]+)", hostname))
-    )
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(re.split("([0-9]+)", hostname)))
 
 
 @total_ordering
@@ -186,8 +184,7 @@ class PeerSet(Sequence[Peer], AbstractSet[Peer]):
             by_endpoint.setdefault(peer.endpoint, peer)
         names = Counter(normal_name(p.hostname) for p in by_endpoint.values() if p.hostname is not None)
         self._peers = tuple(
-            p if p.hostname is None else _marked(p, names[normal_name(p.hostname)] > 1)
-            for p in by_endpoint.values()
+            p if p.hostname is None else _marked(p, names[normal_name(p.hostname)] > 1) for p in by_endpoint.values()
         )
         self._by_endpoint: dict[Endpoint, Peer] | None = None
         self._hashed: int | None = None
