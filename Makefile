@@ -1,13 +1,68 @@
-PYTHON ?= python3
+# Every target makes .venv by itself, from any Python >= 3.11 that has venv:  make test  or  make test PYTHON=python3.13
 VENV := .venv
 BIN := $(VENV)/bin
+PYTHON ?=
+PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: test
-test: $(VENV)/.ready
-	$(BIN)/python -m pytest
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint format wheel docs clean
 
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-8s%s\n' "$$name" "$$what"; done
+
+demo: $(VENV)/.ready  ## a headless service with three pods on this machine, watched live (20 s)
+	@$(BIN)/python -m headless_discovery.cli.demo
+
+test: $(VENV)/.ready  ## the whole test suite; options for pytest in ARGS="-k lookup -x"
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.ready  ## the figures of docs/benchmarks.md
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+lint: $(VENV)/.ready-lint  ## ruff and mypy --strict, also over the typing test of the public API
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict src tests/typing
+
+format: $(VENV)/.ready-lint  ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(VENV)/.ready-lint  ## build sdist and wheel into dist/, import the wheel in a clean environment
+	@$(BIN)/python .ci/wheel.py
+
+docs: $(VENV)/.ready  ## links in README and docs/ resolve, Python in them runs
+	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+
+clean:  ## remove what the other targets made, .venv too
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# .ready is the last thing written, .unfinished the first: an environment with .unfinished was interrupted and is made
+# anew. One without either is the user's own and is installed into, if its Python and pip work.
 $(VENV)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[cli]" --group test --group lint
-	touch $@
+	@set -eu; \
+	if [ -e $(VENV)/.unfinished ] || ! $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    python=; \
+	    for candidate in $(PYTHONS); do \
+	        if "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$$python" ]; then \
+	        echo "No Python >= 3.11 with venv among: $(strip $(PYTHONS)). On Debian and Ubuntu: apt install python3-venv. Else: make PYTHON=/path/to/python" >&2; exit 1; \
+	    fi; \
+	    echo "Making $(VENV) with $$("$$python" --version) (once, about a minute) ..."; \
+	    rm -rf $(VENV); mkdir $(VENV); touch $(VENV)/.unfinished; \
+	    "$$python" -m venv $(VENV); \
+	fi; \
+	touch $(VENV)/.unfinished; rm -f $(VENV)/.ready $(VENV)/.ready-lint; \
+	echo "Installing headless-discovery and what its demo and tests need ..."; \
+	$(PIP) install --upgrade "pip>=25.1"; \
+	$(PIP) install --editable ".[cli]" --group test; \
+	touch $@; rm $(VENV)/.unfinished
+
+$(VENV)/.ready-lint: $(VENV)/.ready
+	@echo "Installing ruff, mypy and build ..."
+	@$(PIP) install --group lint
+	@touch $@
