@@ -1,0 +1,33 @@
+"""What every test may need of the machine it runs on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RequireProgram = Callable[[str, str], Path]
+
+
+@pytest.fixture(scope="session")
+def require_program() -> RequireProgram:
+    """`require_program(name, package)`: the path of a program, or a skip that names the Debian package to install.
+
+    Where the environment has CI=true a missing program fails the test instead: there, nobody reads skips.
+    """
+
+    def require(name: str, package: str) -> Path:
+        # Debian keeps servers in /usr/sbin, which is not on an ordinary user's PATH.
+        path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+        found = shutil.which(name, path=path)
+        if found is not None:
+            return Path(found)
+        reason = f"{name} is not installed: apt-get install {package}"
+        if os.environ.get("CI", "").lower() in {"true", "1"}:
+            pytest.fail(f"{reason} (CI=true, so this is not skipped)", pytrace=False)
+        pytest.skip(reason)
+
+    return require

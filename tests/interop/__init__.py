@@ -1,0 +1,1 @@
+"""The library against DNS servers that other people wrote."""
