@@ -1,0 +1,418 @@
+"""One service's members, sans-IO: answers and failures over time -> who is in, and when to ask next.
+
+A peer joins with the first answer that has it. It leaves by evidence only, and each kind of evidence is a method of
+`_Scope`: a complete answer without it, answers cut by chance that miss it too often, its own name gone, emptiness
+that lasts. Time-outs, SERVFAIL, garbage and answers cut by block are no evidence, ever.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass
+from math import inf, log
+
+from .errors import DiscoveryError, LookupFailed
+from .lookup import Answer, Detail, Held, Key, Part
+from .model import Peer, PeerSet, address_in_label, address_text
+from .settings import Settings
+from .wire import SRV
+
+YOUNG = 10.0  # seconds for which one complete answer is not enough: replicas behind one address disagree a while
+EMPTY_ANSWERS = 3
+NO_SOA_GRACE = 30.0  # where empty_grace=0, for negative answers that RFC 2308 would not let anybody cache
+SAMPLES_PER_REFRESH = 4
+SUSPECT_AFTER = 3
+# Evidence of chance: how likely a peer that is there may be missed, and what a resolver's own habits add to it.
+CHANCE = 1e-12
+HABIT = 0.14
+FLAP_WINDOW, FLAPS = 5, 3
+
+
+@dataclass(slots=True)
+class _Absence:
+    answers: int = 0
+    log_chance: float = 0.0
+
+
+class _Scope:
+    """The members that came by one record type, and the evidence against each of them."""
+
+    def __init__(self, rdtype: int, settings: Settings) -> None:
+        self.rdtype = rdtype
+        self._settings = settings
+        self.clear()
+
+    def clear(self) -> bool:
+        """Nobody is in; true if somebody was."""
+        was_there = bool(getattr(self, "members", False))
+        self.members: dict[Key, Detail | None] = {}
+        self.latest: Set[Key] = frozenset()  # what the newest positive answer named
+        self.complete = True
+        self.grew = False  # the last answer brought somebody new
+        self.recheck = False  # the last answer missed somebody young
+        self._first_seen: dict[Key, float] = {}  # the young only
+        self._missed_at: dict[Key, float] = {}  # the young that one complete answer missed
+        self._absent: dict[Key, _Absence] = {}  # missed by incomplete answers, since last seen
+        self._drawn: frozenset[Key] | None = None  # the last incomplete answer
+        self._last_seen: dict[Key, float] = {}  # answers="sample" only
+        self._empty_since = 0.0
+        self._empty_answers = 0
+        self._gone: dict[Key, None] = {}  # lately removed, oldest first
+        self._flaps: deque[bool] = deque(maxlen=FLAP_WINDOW)
+        return was_there
+
+    def apply(self, part: Part, now: float) -> bool:
+        """True if the members changed."""
+        if part.negative:
+            return self._nobody(part, now)
+        self._empty_answers = 0
+        size_before = len(self.latest)
+        self.latest = part.members.keys()
+        if self._settings.answers == "sample":
+            changed = self._join(part, now)
+            changed |= self._not_seen_for(part, now)
+            self.complete = False
+        elif part.complete:
+            self._absent.clear()
+            self._drawn = None
+            if part.members == self.members and not self._missed_at:
+                self.latest = self.members.keys()  # not the answer's: one copy is enough
+                self._forget_young(now)
+                self._flaps.append(False)
+                self.complete, self.grew, self.recheck = True, False, False
+                return False
+            came_back = any(key in self._gone for key in part.members if key not in self.members)
+            self._flaps.append(came_back and size_before == len(part.members))
+            changed = self._join(part, now)
+            changed |= self._left_by_complete_answer(part, now)
+            self.complete = not any(detail is not None and detail.addresses is None for detail in self.members.values())
+        else:
+            changed = self._join(part, now)
+            if self.rdtype == SRV:
+                self._count_absence(part)
+            else:
+                changed |= self._left_by_chance(part)
+            self.complete = False
+        self._forget_young(now)
+        return changed
+
+    @property
+    def flapping(self) -> bool:
+        return sum(self._flaps) >= FLAPS
+
+    @property
+    def suspects(self) -> list[str]:
+        """SRV targets that three incomplete answers in a row did not show: to be asked for by their own name."""
+        suspects = (key[0] for key, absence in self._absent.items() if absence.answers >= SUSPECT_AFTER)
+        return sorted({target for target in suspects if isinstance(target, str)}) if self.rdtype == SRV else []
+
+    def verified(self, target: str, alive: bool) -> bool:
+        """The suspect's own name has an address, or has none: NXDOMAIN and NODATA remove it."""
+        changed = False
+        for key in [key for key in self._absent if key[0] == target]:
+            if alive:
+                del self._absent[key]
+            else:
+                self._remove(key)
+                changed = True
+        return changed
+
+    def _join(self, part: Part, now: float) -> bool:
+        changed = self.grew = False
+        for key, detail in part.members.items():
+            self._absent.pop(key, None)
+            self._missed_at.pop(key, None)
+            if key not in self.members:
+                self.members[key] = detail
+                self._first_seen[key] = now
+                self._gone.pop(key, None)
+                changed = self.grew = True
+            elif detail is not None:
+                old = self.members[key]
+                if detail.addresses is None and old is not None:  # glue was not to be had: what is known stays
+                    detail = detail._replace(addresses=old.addresses)
+                if detail != old:
+                    self.members[key] = detail
+                    changed = True
+        return changed
+
+    def _left_by_complete_answer(self, part: Part, now: float) -> bool:
+        changed = self.recheck = False
+        for key in self.members.keys() - part.members.keys():
+            young = now - self._first_seen.get(key, -inf) < YOUNG
+            if young and now - self._missed_at.setdefault(key, now) < max(self._settings.min_ttl, 1e-3):
+                self.recheck = True
+            else:
+                self._remove(key)
+                changed = True
+        return changed
+
+    def _left_by_chance(self, part: Part) -> bool:
+        """A records cut at random: who is missed again and again, more than chance explains, is gone."""
+        seen, union = part.members.keys(), len(self.members)
+        before, self._drawn = self._drawn, frozenset(seen)
+        if before is not None:
+            turnover = len(seen - before)
+            expected = len(seen) * (1 - len(before) / union)
+            if seen == before or turnover < expected / 2:
+                return False  # not a fresh draw: the same cache entry again, or one that cuts by some rule
+        share = len(seen) / union
+        if share < 0.5:
+            return False
+        changed = False
+        missed = log(HABIT + (1 - HABIT) * (1 - share)) if share < 1 else 0.0
+        bound = log(CHANCE / union)
+        for key in self.members.keys() - seen:
+            absence = self._absent.setdefault(key, _Absence())
+            absence.answers += 1
+            absence.log_chance += missed
+            if absence.answers >= 3 and absence.log_chance <= bound:
+                self._remove(key)
+                changed = True
+        return changed
+
+    def _count_absence(self, part: Part) -> None:
+        for key in self.members.keys() - part.members.keys():
+            self._absent.setdefault(key, _Absence()).answers += 1
+
+    def _not_seen_for(self, part: Part, now: float) -> bool:
+        self._last_seen.update(dict.fromkeys(part.members, now))
+        bound = max(60.0, 10 * part.ttl)
+        gone = [key for key, seen in self._last_seen.items() if now - seen >= bound]
+        for key in gone:
+            self._remove(key)
+        return bool(gone)
+
+    def _nobody(self, part: Part, now: float) -> bool:
+        """NXDOMAIN or NODATA: believed at once only where nobody was; else when it lasts."""
+        self.grew = self.recheck = False
+        if not self.members:
+            return False
+        grace = self._settings.empty_grace
+        if grace == 0 and part.has_soa:
+            return self.clear()
+        if self._empty_answers == 0:
+            self._empty_since = now
+        self._empty_answers += 1
+        if self._empty_answers >= EMPTY_ANSWERS and now - self._empty_since >= (grace or NO_SOA_GRACE):
+            return self.clear()
+        return False
+
+    def _remove(self, key: Key) -> None:
+        del self.members[key]
+        for notes in (self._first_seen, self._missed_at, self._absent, self._last_seen):
+            notes.pop(key, None)
+        self._gone[key] = None
+        if len(self._gone) > max(64, len(self.members)):
+            del self._gone[next(iter(self._gone))]
+
+    def _forget_young(self, now: float) -> None:
+        if self._first_seen and now - min(self._first_seen.values()) >= YOUNG:
+            self._first_seen = {key: seen for key, seen in self._first_seen.items() if now - seen < YOUNG}
+
+
+class Membership:
+    """One watched name: feed it `answered` and `failed`, ask it for `peers`, `due` and `held`. Times are `now`'s.
+
+    `rng` spreads the refreshes of a fleet; `backoff(failures, error)` gives the seconds to wait after a failure.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        port: int | None,
+        rng: random.Random,
+        backoff: Callable[[int, LookupFailed], float],
+        now: float,
+    ) -> None:
+        self.due = now
+        self.error: DiscoveryError | None = None
+        self.failures = self.consecutive_failures = self.lookups = self.queries = 0
+        self.answered_at: float | None = None
+        self.believed_at: float | None = None
+        self._settings = settings
+        self._port = port
+        self._rng = rng
+        self._backoff = backoff
+        self._scopes: dict[int, _Scope] = {}
+        self._whole = False
+        self._fresh_until = inf
+        self._samples = 0
+
+    # What DNS said.
+
+    def answered(self, answer: Answer, now: float) -> bool:
+        """Take a valid answer in; true if the peers may have changed."""
+        if (crowd := self._crowd(answer)) > self._settings.max_peers:
+            self.failed(
+                LookupFailed(f"{answer.name}: {crowd} peers are more than max_peers={self._settings.max_peers}"), now
+            )
+            return False
+        self.consecutive_failures = 0
+        self.error = LookupFailed(answer.warning) if answer.warning else None
+        self.answered_at = now
+        changed = False
+        for part in answer.parts:
+            scope = self._scope(part.rdtype)
+            changed |= scope.apply(part, now)
+            if part.negative and scope.members:
+                self.error = LookupFailed(
+                    f"{answer.name}: {answer.server} says {'NXDOMAIN' if part.nxdomain else 'NODATA'}; the peers stay "
+                    f"until that has lasted for empty_grace={self._settings.empty_grace:g} s"
+                )
+            elif part.negative and answer.instead is not None:
+                changed |= self._scope(answer.instead.rdtype).apply(answer.instead, now)
+        for target, alive in answer.verified.items():
+            changed |= self._scope(SRV).verified(target, alive)
+        self._whole = answer.whole and all(scope.complete for scope in self._scopes.values() if scope.members)
+        if any(scope.flapping for scope in self._scopes.values()):
+            self.error = LookupFailed(
+                f"{answer.name}: peers leave and come back at every answer, as if each were a sample of them: "
+                f'if so, use answers="sample"'
+            )
+        self._schedule(answer, now)
+        if not (self._members() and all(part.negative for part in answer.parts)):
+            self.believed_at = now
+            self._fresh_until = self.due + self._settings.timeout
+        return changed
+
+    def failed(self, error: LookupFailed, now: float) -> None:
+        """No usable answer: nothing changes but when to ask next."""
+        self.failures += 1
+        self.consecutive_failures += 1
+        self.error = error
+        self._samples = 0
+        self.due = now + max(0.0, self._backoff(self.consecutive_failures, error))
+
+    def expired(self, now: float) -> bool:
+        """Apply `max_stale`; true if the peers may have changed."""
+        if now < self._expires_at():
+            return False
+        for scope in self._scopes.values():
+            scope.clear()
+        self.error = LookupFailed(f"no believable answer for max_stale={self._settings.max_stale:g} s")
+        return True
+
+    # What the caller wants to know.
+
+    @property
+    def wakes_at(self) -> float:
+        """When there is something to do: a lookup is due, or `max_stale` is over."""
+        return min(self.due, self._expires_at())
+
+    @property
+    def sampling(self) -> bool:
+        """This refresh goes on: the union of incomplete answers still grows."""
+        return self._samples > 0
+
+    @property
+    def complete(self) -> bool:
+        return self._whole
+
+    def stale(self, now: float) -> bool:
+        """A refresh is overdue by one whole attempt."""
+        return now >= self._fresh_until
+
+    def held(self) -> Held:
+        """What the next lookup has to know."""
+        for scope in self._scopes.values():
+            if scope.members:
+                ports = frozenset(key[1] for key in scope.members if isinstance(key, tuple))
+                return Held(scope.rdtype, ports, tuple(scope.suspects))
+        return Held()
+
+    def peers(self, reuse: PeerSet) -> Iterator[Peer]:
+        """The members as peers, taking the objects of `reuse` where they are still true."""
+        for scope in self._scopes.values():
+            if scope.rdtype == SRV:
+                yield from self._srv_peers(scope, reuse)
+            else:
+                for key in scope.members:
+                    assert isinstance(key, bytes)
+                    yield _peer(reuse, (address_text(key),), self._port)
+
+    def _srv_peers(self, scope: _Scope, reuse: PeerSet) -> Iterator[Peer]:
+        # One endpoint under two targets: the newest answer's target, then a stable name, then the lowest.
+        def rank(member: tuple[Key, Detail | None]) -> tuple[bool, bool, Key]:
+            key = member[0]
+            return key not in scope.latest, address_in_label(str(key[0])) is not None, key
+
+        taken = set()
+        for key, detail in sorted(scope.members.items(), key=rank):
+            assert isinstance(key, tuple)
+            assert detail is not None
+            target, port = key
+            for addresses in _addresses(detail.addresses or (), self._settings.family == "auto"):
+                if (addresses[0], port) not in taken:
+                    taken.add((addresses[0], port))
+                    yield _peer(reuse, addresses, port, target, detail.priority, detail.weight)
+
+    def _schedule(self, answer: Answer, now: float) -> None:
+        settings = self._settings
+        scopes = [self._scopes[part.rdtype] for part in answer.parts]
+        if any(scope.grew and not scope.complete and scope.rdtype != SRV for scope in scopes):
+            self._samples += 1
+            if self._samples < SAMPLES_PER_REFRESH:
+                self.due = now
+                return
+        self._samples = 0
+        ttl = min(
+            part.ttl if part.negative else min(max(part.ttl, settings.min_ttl), settings.max_ttl)
+            for part in answer.parts
+        )
+        jitter = max(0.1, min(0.5, ttl / 10)) if ttl <= 10 else ttl / 10
+        self.due = now + ttl + self._rng.uniform(0, jitter)
+        if any(scope.recheck for scope in scopes):
+            self.due = min(self.due, now + max(settings.min_ttl, 0.1))
+
+    def _expires_at(self) -> float:
+        if self._settings.max_stale is None or self.believed_at is None or not self._members():
+            return inf
+        return self.believed_at + self._settings.max_stale
+
+    def _members(self) -> bool:
+        return any(scope.members for scope in self._scopes.values())
+
+    def _crowd(self, answer: Answer) -> int:
+        held = {part.rdtype: self._scope(part.rdtype).members.keys() for part in answer.parts}
+        return sum(
+            len(part.members) if part.complete else len(held[part.rdtype] | part.members.keys())
+            for part in answer.parts
+        )
+
+    def _scope(self, rdtype: int) -> _Scope:
+        if rdtype not in self._scopes:
+            self._scopes[rdtype] = _Scope(rdtype, self._settings)
+        return self._scopes[rdtype]
+
+
+def _addresses(packed: Iterable[bytes], prefer_v4: bool) -> list[tuple[str, ...]]:
+    """One target's addresses, a tuple per peer: one IPv4 and one IPv6 are one peer, several of a family several."""
+    texts = {4: [], 16: []}  # type: dict[int, list[str]]
+    for address in packed:
+        texts[len(address)].append(address_text(address))
+    v4, v6 = texts[4], texts[16]
+    if len(v4) == len(v6) == 1:
+        return [(v4[0], v6[0])]
+    return [(address,) for address in (v4 if v4 and prefer_v4 else v4 + v6)]
+
+
+def _peer(
+    reuse: PeerSet,
+    addresses: tuple[str, ...],
+    port: int | None,
+    hostname: str | None = None,
+    priority: int = 0,
+    weight: int = 1,
+) -> Peer:
+    old = reuse.get((addresses[0], port))
+    if (
+        old is not None
+        and old.hostname == hostname
+        and old.addresses == addresses
+        and (old.priority, old.weight) == (priority, weight)
+    ):
+        return old
+    return Peer(addresses[0], port, hostname, priority=priority, weight=weight, addresses=addresses)
