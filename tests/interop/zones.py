@@ -48,7 +48,7 @@ def dashed_name(service: str, address: str) -> str:
     return name(f"{address.replace('.', '-')}.{service}")
 
 
-def port(pod: int) -> int:
+def pod_port(pod: int) -> int:
     """Pods of one service may differ in their target port; these do."""
     return 8080 + pod % 2
 
@@ -61,7 +61,7 @@ def headless(service: str, v4: list[str], v6: list[str] | None = None, *, dashed
     for pod, address in enumerate(v4):
         target = dashed_name(service, address) if dashed else pod_name(service, pod)
         records += addresses(target, [address], v6[pod : pod + 1] if v6 else ())
-        srv = f"0 {max(1, 100 // len(v4))} {port(pod)} {target}."
+        srv = f"0 {max(1, 100 // len(v4))} {pod_port(pod)} {target}."
         records += [Record(name(f"_http._tcp.{service}"), "SRV", srv), Record(name(service), "SRV", srv)]
     return records
 
@@ -93,6 +93,7 @@ def zone(live: int = 3) -> list[Record]:
         Record(name("chain-3"), "CNAME", f"{name('a3')}."),
         Record(name("_http._tcp.alias-srv"), "CNAME", f"{name('_http._tcp.srv3')}."),
         Record(name("text-only"), "TXT", "nothing-to-connect-to"),
+        Record(name("_text._tcp.a3"), "TXT", "no-port-of-that-name"),
     ]
 
 
