@@ -16,6 +16,7 @@ All four get the same records (zones.py), and differ as they do in the field:
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import shutil
@@ -106,7 +107,7 @@ class Server(ABC):
             if not again:
                 self.port = free_port(self.hosts)
             command = [str(self._program), *self.configure()]
-            # So that a test run that is killed leaves no server behind.
+            # So that a test run that is killed leaves no server behind (prctl(2); a change of user or group undoes it).
             setpriv = shutil.which("setpriv")
             if setpriv is not None:
                 command = [setpriv, "--pdeathsig", "KILL", "--", *command]
@@ -312,6 +313,7 @@ port={self.port}
 {listen}
 bind-interfaces
 user={pwd.getpwuid(os.getuid()).pw_name}
+group={grp.getgrgid(os.getgid()).gr_name}
 pid-file=
 no-resolv
 no-hosts
