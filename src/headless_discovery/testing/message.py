@@ -119,7 +119,8 @@ def labels_of(wire: bytes) -> tuple[bytes, ...]:
 def to_text(wire: bytes) -> str:
     """Text without the final dot; a byte that would be ambiguous is written as backslash and three digits."""
     return ".".join(
-        "".join(chr(c) if 33 <= c <= 126 and c not in b".\\" else f"\\{c:03}" for c in label) for label in labels_of(wire)
+        "".join(chr(c) if 33 <= c <= 126 and c not in b".\\" else f"\\{c:03}" for c in label)
+        for label in labels_of(wire)
     )
 
 
@@ -264,7 +265,7 @@ class _Writer:
 
     def fill(self, records: Iterable[Record], limit: int) -> tuple[list[bytes], bool]:
         """As many records as fit below `limit`, and whether one did not."""
-        out = []
+        out: list[bytes] = []
         for rr in records:
             data = self.record(rr)
             if self.offset + len(data) > limit:
@@ -285,7 +286,7 @@ def write(
     flags: int = AA,
     limit: int = MAX_TCP,
 ) -> bytes:
-    """A response to `query` of at most `limit` bytes: compressed only if it must be, cut (TC) only if that is not enough.
+    """A response to `query` of at most `limit` bytes: compressed only where it must be, cut (TC) where that falls short.
 
     QR and RD are set as RFC 1035 wants; `flags` has the others. OPT is there if the query had one (RFC 6891, 6.1.1).
     """
