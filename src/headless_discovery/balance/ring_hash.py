@@ -1,0 +1,88 @@
+"""The ring that gRPC and Envoy build, entry for entry."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from math import ceil
+
+from xxhash import xxh64_intdigest
+
+from ..model import Endpoint, Peer, PeerSet
+from .api import Key, Picker
+from .hashing import Dice, HashKey, identity, named, points, weight
+from .ring import Ring
+from .tiers import HashingPicker, Tier, linked, tiers_of
+
+# What gRPC's validation (gRFC A42) and Envoy's proto allow.
+LARGEST_RING = 8_388_608
+
+
+@dataclass(frozen=True)
+class RingHash:
+    """The ring hash of gRPC (gRFC A42, A76) and Envoy: the same pick for the same key, hash keys and weights.
+
+    `hash_key(peer)` defaults to `peer.identity`; give `lambda peer: peer.netloc` for what gRPC and Envoy hash by
+    default.
+
+    The ring has a whole number of entries for the least weight and at least `min_ring_size` in all, unless that is
+    over `max_ring_size`. So **it is scaled anew as peers come and go**, which moves keys between peers that stayed;
+    and with more peers than `max_ring_size`, some have no entry: no key leads to them, `exclude` and `pick_many`
+    still do. `ConsistentHash` has neither trait; take this one to agree with a gRPC or Envoy client.
+
+    Without a key, `pick` hashes a random number (of `seed`, if given).
+    """
+
+    min_ring_size: int = 1024
+    max_ring_size: int = 4096
+    hash_key: HashKey | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_ring_size <= self.max_ring_size <= LARGEST_RING:
+            raise ValueError(
+                f"ring sizes must be 1 <= min <= max <= {LARGEST_RING}, not {self.min_ring_size}, {self.max_ring_size}"
+            )
+
+    def build(self, peers: PeerSet, previous: Picker | None = None) -> RingHashPicker:
+        """Raises `NoPeers` for an empty set, `TypeError` where `hash_key` returns no str."""
+        dice = previous._dice if isinstance(previous, RingHashPicker) else Dice(self.seed)
+        return linked([RingHashPicker(peers, tier, dice, self._ring(tier)) for tier in tiers_of(peers)])
+
+    def _ring(self, tier: Tier) -> Ring:
+        # In doubles and in this order, because rounding decides where an entry goes.
+        peers = named(tier, self.hash_key or identity)
+        total = sum(map(weight, tier))
+        smallest = min(map(weight, tier)) / total
+        scale = min(ceil(smallest * self.min_ring_size) / smallest, float(self.max_ring_size))
+        target = 0.0
+        made = 0
+        points_of: list[tuple[Peer, list[int]]] = []
+        for name, peer in peers:
+            target += scale * (weight(peer) / total)
+            count = max(0, ceil(target) - made)
+            made += count
+            points_of.append((peer, points(name, count)))
+        return Ring.whole(points_of)
+
+
+class RingHashPicker(HashingPicker):
+    __slots__ = ("_arcs", "_ring", "_shift")
+
+    def __init__(self, peers: PeerSet, tier: Tier, dice: Dice, ring: Ring) -> None:
+        super().__init__(peers, tier, dice)
+        self._ring = ring
+        self._arcs = ring.arcs
+        self._shift = ring.shift
+
+    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
+        if exclude:
+            return self._pick_excluding(key, exclude)
+        h = xxh64_intdigest(key.encode()) if type(key) is str else self._place(key)
+        points, owners = self._arcs[h >> self._shift]
+        return owners[bisect_left(points, h)]
+
+    def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
+        return self._ring.candidates(place, self._tier, excluded, left)

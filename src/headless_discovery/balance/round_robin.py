@@ -1,0 +1,71 @@
+"""Each peer in turn."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from itertools import cycle
+
+from ..model import Endpoint, Peer, PeerSet
+from .api import Key, Picker
+from .hashing import Dice
+from .tiers import Tier, TierPicker, linked, of_priority, tiers_of
+
+
+@dataclass(frozen=True)
+class RoundRobin:
+    """Every peer in turn, in the order of the set.
+
+    Starts at a random place (of `seed`, if given), so that many clients that start together do not all ask the
+    first peer. A refresh does not restart the round: it goes on after the last peer it gave, or where that peer was.
+    Keys and weights do not matter.
+    """
+
+    seed: int | None = None
+
+    def build(self, peers: PeerSet, previous: Picker | None = None) -> RoundRobinPicker:
+        """Raises `NoPeers` for an empty set."""
+        dice = Dice(self.seed)
+        pickers = []
+        for tier in tiers_of(peers):
+            before = of_priority(previous, RoundRobinPicker, tier[0].priority)
+            start = dice.below(len(tier)) if before is None else _after(before._last, tier)
+            pickers.append(RoundRobinPicker(peers, tier, start))
+        return linked(pickers)
+
+
+def _after(last: Peer, tier: Tier) -> int:
+    place = bisect_right(tier, last)
+    # The same peer with other fields new (weight, addresses) may sort behind its old self.
+    if place < len(tier) and tier[place].endpoint == last.endpoint:
+        place += 1
+    return place % len(tier)
+
+
+class RoundRobinPicker(TierPicker):
+    # Advancing a cycle is one step of C: two threads never get the same turn. What `_last` says may lag behind by
+    # the picks in flight in other threads, which only shifts where the next picker starts.
+    __slots__ = ("_last", "_turn")
+
+    def __init__(self, peers: PeerSet, tier: Tier, start: int) -> None:
+        super().__init__(peers, tier)
+        self._turn = cycle(tier[start:] + tier[:start]).__next__
+        self._last = tier[start - 1]
+
+    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
+        if exclude:
+            return self._pick_excluding(key, exclude)
+        self._last = peer = self._turn()
+        return peer
+
+    def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
+        unwanted = set(excluded)
+        for _ in self._tier:
+            self._last = peer = self._turn()
+            if peer.endpoint not in unwanted:
+                unwanted.add(peer.endpoint)
+                yield peer
+        # Other threads took some of the turns.
+        yield from (peer for peer in self._tier if peer.endpoint not in unwanted)
