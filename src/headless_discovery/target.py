@@ -60,7 +60,7 @@ def parse(
     port: int | str | None = None,
     *,
     protocol: str = "tcp",
-    nameservers: Iterable[str] | None = None,
+    nameservers: Iterable[object] | None = None,
     zone: str | None = None,
     zone_policy: str = "prefer",
 ) -> Target:

@@ -13,7 +13,7 @@ from xxhash import xxh64_intdigest
 from ..model import Endpoint, Peer, PeerSet
 from .api import Key, Picker
 from .hashing import Dice, HashKey, identity, name_of, named, points, weight
-from .ring import Ring, Tie
+from .ring import SLOT, SLOT_BITS, Ring, Tie
 from .tiers import HashingPicker, Tier, linked, of_priority, tiers_of
 
 # A ring of more points than this is halved until it fits: 10,000 peers of weight 1 fit with 419 points each.
@@ -71,6 +71,7 @@ class Basis(NamedTuple):
 
 class Member(NamedTuple):
     peer: Peer
+    slot: int
     points: int
 
 
@@ -81,86 +82,91 @@ class Share(NamedTuple):
     ring: Ring
     members: dict[str, Member]  # by hash key
     names: dict[int, str]  # hash keys by id() of the tier's peers, which the picker keeps alive
+    free: list[int]  # slots of peers that left
 
 
 def _halvings(tier: Tier, vnodes: int) -> int:
-    total = vnodes * sum(map(weight, tier))
+    total = vnodes * sum([weight if (weight := peer.weight) > 1 else 1 for peer in tier])
     return max(0, (total - 1).bit_length() - MAX_POINTS.bit_length() + 1)
 
 
 def _build(tier: Tier, basis: Basis) -> Share:
     peers = named(tier, basis.hash_key)
-    ring = Ring.whole([(peer, points(name, basis.points(peer))) for name, peer in peers])
-    members = {name: Member(peer, basis.points(peer)) for name, peer in peers}
-    return Share(basis, ring, members, {id(peer): name for name, peer in peers})
+    members = {name: Member(peer, slot, basis.points(peer)) for slot, (name, peer) in enumerate(peers)}
+    size = sum(member.points for member in members.values())
+    points_of = (points(name, basis.points(peer)) for name, peer in peers)
+    ring = Ring.whole([peer for _, peer in peers], points_of, size)
+    return Share(basis, ring, members, {id(peer): name for name, peer in peers}, [])
 
 
 def _update(tier: Tier, basis: Basis, before: Share) -> Share | None:
     """The share after a change, or None where it must (a tie) or should (much changed) be built from nothing."""
-    if before.basis != basis or before.ring.tied:
+    if before.basis != basis or len(before.members) < len(before.names):
         return None
-    names: dict[int, str] = {}
-    members: dict[str, Member] = {}
-    removed: list[list[int]] = []
-    added: list[tuple[Peer, list[int]]] = []
-    replaced: list[tuple[Peer, list[int]]] = []
-    work = 0
-    limit = before.ring.size // 2
-    old_names = before.names
-    old_members = before.members
-    for peer in tier:
-        name = old_names.get(id(peer))
-        if name is None:
-            name = name_of(peer, basis.hash_key)
-        names[id(peer)] = name
-        old = old_members.get(name)
-        if old is not None and (old.peer is peer or old.peer == peer):
-            members[name] = old
-            continue
+    ids = set(map(id, tier))
+    gone = {before.names[i] for i in before.names.keys() - ids}
+    fresh = [(name_of(peer, basis.hash_key), peer) for peer in tier if id(peer) not in before.names]
+    if 2 * sum(before.members[name].points for name in gone.difference(name for name, _ in fresh)) > before.ring.size:
+        return None
+
+    names = {i: name for i, name in before.names.items() if i in ids} if gone else before.names.copy()
+    names.update((id(peer), name) for name, peer in fresh)
+    members = before.members.copy()
+    owners = before.ring.owners.copy()
+    free = before.free.copy()
+    removed: list[tuple[int, list[int]]] = []
+    added: list[tuple[int, list[int]]] = []
+    for name, peer in fresh:
+        gone.discard(name)
         count = basis.points(peer)
-        members[name] = Member(peer, count)
-        work += count
-        if work > limit:
-            return None
-        all_points = points(name, count if old is None else max(count, old.points))
+        old = members.get(name)
         if old is None:
-            added.append((peer, all_points))
-        else:
-            both = min(count, old.points)
-            replaced.append((peer, all_points[:both]))
-            if count > both:
-                added.append((peer, all_points[both:]))
+            if free:
+                slot = free.pop()
+                owners[slot] = peer
             else:
-                removed.append(all_points[both:])
-    if len(members) < len(tier):  # two peers with one hash key
+                slot = len(owners)
+                owners.append(peer)
+            added.append((slot, points(name, count)))
+        else:
+            slot = old.slot
+            owners[slot] = peer
+            if count > old.points:
+                added.append((slot, points(name, count)[old.points :]))
+            elif count < old.points:
+                removed.append((slot, points(name, old.points)[count:]))
+        members[name] = Member(peer, slot, count)
+    for name in gone:
+        old = members.pop(name)
+        free.append(old.slot)
+        removed.append((old.slot, points(name, old.points)))
+    if len(members) < len(tier) or len(owners) > SLOT:  # two peers with one hash key
         return None
-    for name in old_members.keys() - members.keys():
-        work += old_members[name].points
-        if work > limit:
-            return None
-        removed.append(points(name, old_members[name].points))
+    if 2 * sum(len(of_slot) for _, of_slot in added) > before.ring.size:
+        return None
     try:
-        ring = before.ring.changed(removed, added, replaced)
+        ring = before.ring.changed(owners, removed, added) if removed or added else before.ring.owned_by(owners)
     except Tie:
         return None
-    return Share(basis, ring, members, names)
+    return Share(basis, ring, members, names, free)
 
 
 class ConsistentHashPicker(HashingPicker):
-    __slots__ = ("_arcs", "_share", "_shift")
+    __slots__ = ("_arcs", "_owners", "_share", "_shift")
 
     def __init__(self, peers: PeerSet, tier: Tier, dice: Dice, share: Share) -> None:
         super().__init__(peers, tier, dice)
         self._share = share
         self._arcs = share.ring.arcs
+        self._owners = share.ring.owners
         self._shift = share.ring.shift
 
     def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
         if exclude:
             return self._pick_excluding(key, exclude)
         h = xxh64_intdigest(key.encode()) if type(key) is str else self._place(key)
-        points, owners = self._arcs[h >> self._shift]
-        return owners[bisect_left(points, h)]
+        arc = self._arcs[h >> self._shift]
+        return self._owners[arc[bisect_left(arc, h << SLOT_BITS)] & SLOT]
 
     def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
         return self._share.ring.candidates(place, self._tier, excluded, left)

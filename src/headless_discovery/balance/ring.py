@@ -1,9 +1,12 @@
 """A ring of 64-bit points, each owned by a peer. A hash belongs to the owner of the first point at or after it.
 
-The circle is cut into a power of two of equal arcs, about eight points each. An arc is two tuples: its points in
-ascending order, and their owners followed by the owner of the first point after the arc. So a look-up is a shift,
-an index and a bisection of a few neighbouring numbers, with no end to check; and changing one peer touches the arcs
-that its points are in, whatever the size of the ring.
+An entry is one int: the point, shifted left, and the number ("slot") of its owner. So sorting the entries sorts the
+points, and owners can change without touching the ring.
+
+The circle is cut into a power of two of equal arcs of a few entries. An arc is a tuple of its entries in ascending
+order, followed by the first entry after it. So a look-up is a shift, an index and a bisection of neighbouring
+numbers, with no end to check; and changing one peer touches the arcs its points are in, whatever the size of the
+ring.
 """
 
 from __future__ import annotations
@@ -18,11 +21,16 @@ from ..model import Endpoint, Peer
 from .hashing import BITS
 from .tiers import Tier
 
-Arc: TypeAlias = tuple[tuple[int, ...], tuple[Peer, ...]]
+Arc: TypeAlias = tuple[int, ...]
 
-# Points per arc, on average: a new ring has from _POINTS to twice that; outside of _FEWEST and _MOST it is cut anew.
-_POINTS = 4
-_FEWEST, _MOST = 2, 16
+SLOT_BITS = 20
+SLOT = (1 << SLOT_BITS) - 1
+# Lifts the first entry of the ring above all others where it follows the last.
+_WRAPPED = 1 << (BITS + SLOT_BITS)
+
+# Entries per arc, on average: a new ring has from _ENTRIES to twice that; outside of _FEWEST and _MOST it is cut anew.
+_ENTRIES = 16
+_FEWEST, _MOST = 8, 64
 
 
 class Tie(Exception):
@@ -30,144 +38,140 @@ class Tie(Exception):
 
 
 class Ring:
-    """Immutable. Made by `whole` or from another one by `changed`."""
+    """Immutable. `owners[slot]` is the peer of a slot; slots that no entry names may hold anybody."""
 
-    __slots__ = ("arcs", "shift", "size", "tied")
+    __slots__ = ("arcs", "owners", "shift", "size")
 
-    def __init__(self, arcs: list[Arc], shift: int, size: int, tied: bool) -> None:
+    def __init__(self, arcs: list[Arc], owners: list[Peer], shift: int, size: int) -> None:
         self.arcs = arcs
+        self.owners = owners
         self.shift = shift
         self.size = size
-        self.tied = tied
 
     @classmethod
-    def whole(cls, points_of: Sequence[tuple[Peer, Sequence[int]]]) -> Ring:
-        """The ring of these owners and points. Of equal points, the owner named first has the first."""
-        size = sum(len(points) for _, points in points_of)
-        shift = BITS - max(0, (size // _POINTS).bit_length() - 1)
-        buckets: list[list[int]] = [[] for _ in range(1 << (BITS - shift))]
-        owner_of: dict[int, Peer] = {}
-        for owner, points in points_of:
-            owner_of.update(dict.fromkeys(points, owner))
+    def whole(cls, owners: list[Peer], points_of: Iterable[Iterable[int]], size: int) -> Ring:
+        """The ring of these owners with these points each, `size` in all.
+
+        Of equal points, the owner named first has the first. Raises `ValueError` for a million owners or more.
+        """
+        if len(owners) > SLOT:
+            raise ValueError(f"a ring has room for {SLOT} peers, not {len(owners)}")
+        shift = _shift(size)
+        arcs: list[list[int]] = [[] for _ in range(1 << BITS - shift)]
+        for slot, points in enumerate(points_of):
             for point in points:
-                buckets[point >> shift].append(point)
-        tied = len(owner_of) < size
-        if tied:
-            return cls(_arcs_with_ties(points_of, shift), shift, size, True)
-        for bucket in buckets:
-            bucket.sort()
-        lookup = owner_of.__getitem__
-        after = lookup(next(bucket[0] for bucket in buckets if bucket))
-        arcs: list[Arc] = []
-        for bucket in reversed(buckets):
-            owners = (*map(lookup, bucket), after)
-            arcs.append((tuple(bucket), owners))
-            after = owners[0]
-        arcs.reverse()
-        return cls(arcs, shift, size, False)
+                arcs[point >> shift].append(point << SLOT_BITS | slot)
+        return cls(_closed(arcs), owners, shift, size)
 
     def changed(
         self,
-        removed: Iterable[Sequence[int]],
-        added: Iterable[tuple[Peer, Sequence[int]]],
-        replaced: Iterable[tuple[Peer, Sequence[int]]],
+        owners: list[Peer],
+        removed: Iterable[tuple[int, Sequence[int]]],
+        added: Iterable[tuple[int, Sequence[int]]],
     ) -> Ring:
-        """The ring without some points, with others, and with new owners of some. Raises `Tie`."""
-        if self.tied:
-            raise Tie
+        """The ring of new owners, with some slots' points gone and others there. Raises `Tie`."""
         arcs = self.arcs.copy()
         shift = self.shift
         size = self.size
         touched: set[int] = set()
-        for points in removed:
+        for slot, points in removed:
             size -= len(points)
             for point in points:
                 place = point >> shift
-                hashes, owners = arcs[place]
-                i = bisect_left(hashes, point)
-                arcs[place] = (hashes[:i] + hashes[i + 1 :], owners[:i] + owners[i + 1 :])
+                arc = arcs[place]
+                i = bisect_left(arc, point << SLOT_BITS | slot)
+                arcs[place] = arc[:i] + arc[i + 1 :]
                 touched.add(place)
-        for owner, points in replaced:
-            for point in points:
-                place = point >> shift
-                hashes, owners = arcs[place]
-                i = bisect_left(hashes, point)
-                arcs[place] = (hashes, (*owners[:i], owner, *owners[i + 1 :]))
-                touched.add(place)
-        for owner, points in added:
+        for slot, points in added:
             size += len(points)
             for point in points:
                 place = point >> shift
-                hashes, owners = arcs[place]
-                i = bisect_left(hashes, point)
-                if i < len(hashes) and hashes[i] == point:
+                arc = arcs[place]
+                entry = point << SLOT_BITS
+                i = bisect_left(arc, entry)
+                if arc[i] >> SLOT_BITS == point:
                     raise Tie
-                arcs[place] = ((*hashes[:i], point, *hashes[i:]), (*owners[:i], owner, *owners[i:]))
+                arcs[place] = (*arc[:i], entry | slot, *arc[i:])
                 touched.add(place)
         for place in sorted(touched, reverse=True):
             _tell_the_arc_before(arcs, place)
-        if not _FEWEST * len(arcs) <= size <= _MOST * len(arcs):
-            return _recut(arcs, shift, size)
-        return Ring(arcs, shift, size, False)
+        ring = Ring(arcs, owners, shift, size)
+        if _FEWEST * len(arcs) <= size <= _MOST * len(arcs):
+            return ring
+        shift = _shift(size)
+        cut: list[list[int]] = [[] for _ in range(1 << BITS - shift)]
+        for entry in ring._entries():
+            cut[entry >> shift + SLOT_BITS].append(entry)
+        return Ring(_closed(cut), owners, shift, size)
+
+    def owned_by(self, owners: list[Peer]) -> Ring:
+        """The same ring with other peers in its slots."""
+        return Ring(self.arcs, owners, self.shift, self.size)
+
+    def _entries(self) -> Iterator[int]:
+        return chain.from_iterable(arc[:-1] for arc in self.arcs)
 
     def entries(self) -> Iterator[tuple[int, Peer]]:
         """Every point with its owner, in order."""
-        return chain.from_iterable(zip(hashes, owners, strict=False) for hashes, owners in self.arcs)
-
-    def owner(self, h: int) -> Peer:
-        hashes, owners = self.arcs[h >> self.shift]
-        return owners[bisect_left(hashes, h)]
+        return ((entry >> SLOT_BITS, self.owners[entry & SLOT]) for entry in self._entries())
 
     def candidates(self, h: int, tier: Tier, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
         """The owners met walking the ring once from `h`, each once; then those of the tier without a point."""
         met = set(excluded)
-        place = h >> self.shift
-        hashes, owners = self.arcs[place]
-        i = bisect_left(hashes, h)
-        rest = (owners[:-1] for _, owners in chain(self.arcs[place + 1 :], self.arcs[:place]))
-        last: Peer | None = None
-        for owner in chain(owners[i:-1], chain.from_iterable(rest), owners[:i]):
-            if owner is not last and owner.endpoint not in met:
+        seen: set[int] = set()
+        for entry in self._walk(h):
+            slot = entry & SLOT
+            if slot in seen:
+                continue
+            seen.add(slot)
+            owner = self.owners[slot]
+            if owner.endpoint not in met:
                 met.add(owner.endpoint)
                 yield owner
                 left -= 1
                 if not left:
                     return
-            last = owner
         yield from (peer for peer in tier if peer.endpoint not in met)
+
+    def _walk(self, h: int) -> Iterator[int]:
+        place = h >> self.shift
+        arc = self.arcs[place]
+        i = bisect_left(arc, h << SLOT_BITS)
+        yield from arc[i:-1]
+        for other in range(place + 1 - len(self.arcs), place):  # negative places count from the end
+            yield from self.arcs[other][:-1]
+        yield from arc[:i]
+
+
+def _shift(size: int) -> int:
+    """What is left of a point, shifted right by this, is the number of its arc."""
+    return BITS - max(0, (size // _ENTRIES).bit_length() - 1)
+
+
+def _closed(entries_of: list[list[int]]) -> list[Arc]:
+    arcs: list[Arc] = []
+    after = min(next(entries for entries in entries_of if entries)) | _WRAPPED
+    for entries in reversed(entries_of):
+        entries.sort()
+        # New ints, made in the order of the ring, lie side by side in memory: look-ups miss the cache less.
+        arc = (*[entry + 0 for entry in entries], after)
+        after = arc[0]
+        arcs.append(arc)
+    arcs.reverse()
+    return arcs
 
 
 def _tell_the_arc_before(arcs: list[Arc], place: int) -> None:
-    """Carries a new first owner back to the arc before, and over empty arcs to those before them."""
-    first = arcs[place][1][0]
+    """Carries a new first entry back to the arc before, and over empty arcs to those before them."""
     for _ in arcs:
-        place -= 1  # arcs[-1] is the one before arcs[0]
-        hashes, owners = arcs[place]
-        if owners[-1] is first:
+        first = arcs[place][0]
+        if place == 0:
+            place = len(arcs)
+            first |= _WRAPPED
+        place -= 1
+        before = arcs[place]
+        if before[-1] == first:
             return
-        arcs[place] = (hashes, (*owners[:-1], first))
-        if hashes:
+        arcs[place] = (*before[:-1], first)
+        if len(before) > 1:
             return
-
-
-def _recut(arcs: list[Arc], shift: int, size: int) -> Ring:
-    points: dict[int, tuple[Peer, list[int]]] = {}
-    for hashes, owners in arcs:
-        for point, owner in zip(hashes, owners, strict=False):
-            points.setdefault(id(owner), (owner, []))[1].append(point)
-    return Ring.whole(list(points.values()))
-
-
-def _arcs_with_ties(points_of: Sequence[tuple[Peer, Sequence[int]]], shift: int) -> list[Arc]:
-    ranked = [(point, rank) for rank, (_, points) in enumerate(points_of) for point in points]
-    buckets: list[list[tuple[int, int]]] = [[] for _ in range(1 << (BITS - shift))]
-    for entry in sorted(ranked):
-        buckets[entry[0] >> shift].append(entry)
-    after = points_of[min(ranked)[1]][0]
-    arcs: list[Arc] = []
-    for bucket in reversed(buckets):
-        owners = (*(points_of[rank][0] for _, rank in bucket), after)
-        arcs.append((tuple(point for point, _ in bucket), owners))
-        after = owners[0]
-    arcs.reverse()
-    return arcs

@@ -13,7 +13,7 @@ from xxhash import xxh64_intdigest
 from ..model import Endpoint, Peer, PeerSet
 from .api import Key, Picker
 from .hashing import Dice, HashKey, identity, named, points, weight
-from .ring import Ring
+from .ring import SLOT, SLOT_BITS, Ring
 from .tiers import HashingPicker, Tier, linked, tiers_of
 
 # What gRPC's validation (gRFC A42) and Envoy's proto allow.
@@ -59,30 +59,31 @@ class RingHash:
         scale = min(ceil(smallest * self.min_ring_size) / smallest, float(self.max_ring_size))
         target = 0.0
         made = 0
-        points_of: list[tuple[Peer, list[int]]] = []
-        for name, peer in peers:
+        counts: list[int] = []
+        for _, peer in peers:
             target += scale * (weight(peer) / total)
-            count = max(0, ceil(target) - made)
-            made += count
-            points_of.append((peer, points(name, count)))
-        return Ring.whole(points_of)
+            counts.append(max(0, ceil(target) - made))
+            made += counts[-1]
+        points_of = (points(name, count) for (name, _), count in zip(peers, counts, strict=True))
+        return Ring.whole([peer for _, peer in peers], points_of, made)
 
 
 class RingHashPicker(HashingPicker):
-    __slots__ = ("_arcs", "_ring", "_shift")
+    __slots__ = ("_arcs", "_owners", "_ring", "_shift")
 
     def __init__(self, peers: PeerSet, tier: Tier, dice: Dice, ring: Ring) -> None:
         super().__init__(peers, tier, dice)
         self._ring = ring
         self._arcs = ring.arcs
+        self._owners = ring.owners
         self._shift = ring.shift
 
     def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
         if exclude:
             return self._pick_excluding(key, exclude)
         h = xxh64_intdigest(key.encode()) if type(key) is str else self._place(key)
-        points, owners = self._arcs[h >> self._shift]
-        return owners[bisect_left(points, h)]
+        arc = self._arcs[h >> self._shift]
+        return self._owners[arc[bisect_left(arc, h << SLOT_BITS)] & SLOT]
 
     def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
         return self._ring.candidates(place, self._tier, excluded, left)

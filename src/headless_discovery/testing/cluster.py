@@ -162,6 +162,8 @@ class Service:
             raise ValueError(f"family is ipv4, ipv6 or dual, not {family!r}")
         if replicas < 1 or (sample is not None and sample < 1) or (glue is not None and glue < 0):
             raise ValueError("replicas and sample start at 1, glue at 0")
+        if hostnames is not None and not hostnames:
+            raise ValueError("hostnames is a prefix, a list of names, or None")
         self.namespace = _check_label(namespace, "namespace")
         self.service = _check_label(name, "service name")
         self.wire = to_wire(f"{name}.{namespace}.svc").lower()[:-1] + suffix
@@ -288,6 +290,8 @@ class Service:
         Questions about the service are answered by its replicas in turn, replica 0 first, each with its own cache.
         """
         with self._lock:
+            if not 0 <= replica < len(self._frozen):
+                raise ValueError(f"no replica {replica}: the service has {len(self._frozen)}")
             self._frozen[replica] = self._view()
 
     def thaw(self) -> None:

@@ -316,7 +316,7 @@ def _short(x: Exchange, size: int = 20) -> Iterator[Action]:
     yield Send(x.answer[:size])
 
 
-# --- EDNS (RFC 6891, 7): servers and firewalls that do not know it -----------------------------------------------------
+# --- EDNS: servers and firewalls that do not know it (RFC 6891, 7) ----------------------------------------------------
 
 
 @_fault("edns-drop")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, OPT, ANY = 1, 2, 5, 6, 12, 15, 16, 28, 33, 41, 255
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
-QR, AA, TC, RD, RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
+QR, OPCODE, AA, TC, RD, RA = 0x8000, 0x7800, 0x0400, 0x0200, 0x0100, 0x0080
 
 TYPES = {"A": A, "NS": NS, "CNAME": CNAME, "SOA": SOA, "PTR": PTR, "MX": MX, "TXT": TXT, "AAAA": AAAA, "SRV": SRV}
 _TYPE_TEXT = {number: text for text, number in TYPES.items()} | {OPT: "OPT", ANY: "ANY"}
@@ -286,14 +286,15 @@ def write(
     flags: int = AA,
     limit: int = MAX_TCP,
 ) -> bytes:
-    """A response to `query` of at most `limit` bytes: compressed only where it must be, cut (TC) where that falls short.
+    """A response to `query` of at most `limit` bytes: compressed only if it must be, cut (TC) if that falls short.
 
-    QR and RD are set as RFC 1035 wants; `flags` has the others. OPT is there if the query had one (RFC 6891, 6.1.1).
+    QR, opcode and RD are set as RFC 1035 wants; `flags` has the others. OPT is there if the query had one (RFC 6891,
+    6.1.1).
     """
     opt = b""
     if query.edns is not None:
         opt = b"\0" + _FIXED.pack(OPT, query.edns, rcode >> 4 << 24, 0)
-    flags |= QR | query.flags & RD | rcode & 0xF
+    flags |= QR | query.flags & (OPCODE | RD) | rcode & 0xF
     lower = query.key
     if lower != query.owner:  # the owner as the question spells it, as CoreDNS does
         answer = [rr._replace(owner=query.owner) if rr.owner == lower else rr for rr in answer]

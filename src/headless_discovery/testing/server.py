@@ -109,12 +109,12 @@ class DNSServer:
         seed: int | None = None,
         max_queries: int = 100_000,
     ) -> None:
-        negative_ttl = ttl if negative_ttl is None else negative_ttl
+        negative_ttl = _check_ttl(ttl if negative_ttl is None else negative_ttl)
         self._zone = Zone(
             zone,
-            ttl=ttl,
+            ttl=_check_ttl(ttl),
             negative_ttl=negative_ttl,
-            soa_minimum=negative_ttl if soa_minimum is None else soa_minimum,
+            soa_minimum=_check_ttl(negative_ttl if soa_minimum is None else soa_minimum),
             cache=cache,
             clock=clock,
             rng=random.Random(seed),
@@ -176,6 +176,16 @@ class DNSServer:
         if not self._port:
             raise RuntimeError("the port is known after start()")
         return self._port
+
+    @property
+    def ttl(self) -> int:
+        """Seconds; may be changed, for answers made from then on."""
+        return self._zone.ttl
+
+    @ttl.setter
+    def ttl(self, seconds: int) -> None:
+        with self._lock:
+            self._zone.ttl = _check_ttl(seconds)
 
     @property
     def nameserver(self) -> str:
@@ -512,6 +522,12 @@ class DNSServer:
             return self._zone.negative(owner, rcode, minimum=minimum)
 
 
+def _check_ttl(seconds: int) -> int:
+    if not 0 <= seconds < 2**32:
+        raise ValueError(f"not a TTL: {seconds!r}")
+    return seconds
+
+
 def _matcher(
     name: str | Service | None, qtype: str | int | None, transport: Transport | None
 ) -> Callable[[Question, Transport], bool]:
@@ -606,7 +622,7 @@ class _Stream:
             self.job_done()
             return
         self._in += data
-        while self._sock is not None and len(self._in) >= 2:
+        while self._sock is not None and not self._finishing and len(self._in) >= 2:
             end = 2 + int.from_bytes(self._in[:2], "big")
             if len(self._in) < end:
                 break
@@ -648,6 +664,11 @@ class _Stream:
             self._loop.selector.unregister(sock)
         sock.close()
         self._loop.streams.discard(self)
+
+    def abandon(self) -> None:
+        """Close this process's copy of the descriptor; the connection is another's."""
+        if self._sock is not None:
+            self._sock.close()
 
     def send(self, data: bytes) -> None:
         if data:
@@ -763,6 +784,8 @@ class _Loop:
 
     def stop(self) -> None:
         if os.getpid() != self._pid:  # the thread lives in the parent only; here are just copies of its descriptors
+            for stream in self.streams:
+                stream.abandon()
             self._close_sockets()
             return
         self._stopping = True
@@ -781,8 +804,7 @@ class _Loop:
             while not self._stopping:
                 wait = None if not self._due else max(0.0, self._due[0][0] - time.monotonic())
                 for key, events in self.selector.select(wait):
-                    if key.fileobj in self.selector.get_map():  # an earlier event of this round may have closed it
-                        key.data(events)
+                    key.data(events)
                 self._run_commands()
                 while self._due and self._due[0][0] <= time.monotonic():
                     _, _, actions, channel = heapq.heappop(self._due)
@@ -793,6 +815,9 @@ class _Loop:
             with self._ending:
                 self._ended = True
             self._run_commands()
+            for stream in list(self.streams):
+                stream.close()
+                stream.close(reset=True)  # those that still had something to send
             self._close_sockets()
 
     def _run_commands(self) -> None:
@@ -829,9 +854,12 @@ class _Loop:
             else:
                 # A socket that is bound but does not listen refuses connections and keeps the port.
                 self.selector.unregister(self._tcp)
-                self._tcp.close()
+                try:
+                    self._tcp.shutdown(socket.SHUT_RDWR)  # Linux: ends the listening, not the binding
+                except OSError:
+                    self._tcp.close()
+                    self._tcp = self._tcp_socket(self.port)
                 self.drop(reset=True)
-                self._tcp = self._tcp_socket(self.port)
             self._tcp_open = tcp
         if udp != self._udp_open:
             if udp:
@@ -914,9 +942,6 @@ class _Loop:
         channel.job_done()
 
     def _close_sockets(self) -> None:
-        for stream in list(self.streams):
-            stream.close(reset=False)
-            stream.close(reset=True)
         for sock in (self._tcp, self._udp, self._other, self._wake_in, self._wake_out):
             if sock is not None:
                 sock.close()

@@ -60,7 +60,7 @@ class Zone:
         self.addresses = Addresses()
         self._clock = clock
         self._rng = rng
-        self._caching = cache and ttl > 0
+        self._caching = cache
         self._cache: dict[tuple[bytes, int, int], _Entry] = {}
         self._services: dict[tuple[bytes, bytes], Service] = {}
         self._raw: dict[bytes, dict[int, list[Record]]] = {}
@@ -104,16 +104,19 @@ class Zone:
         seen: set[bytes] = set()
         while owner not in seen and len(seen) < _MAX_CHAIN:
             seen.add(owner)
-            raw = self._raw_at(owner)
-            if raw is not None and qtype not in raw and CNAME in raw:
-                out.answer += raw[CNAME]
-                owner = raw[CNAME][0].rdata.lower()
-                continue
-            if raw is not None:
-                found = self._from_raw(owner, qtype, raw)
-            elif self._origin_of(owner):
+            raw = self._raw.get(owner)
+            found = None
+            if self._origin_of(owner) and (raw is None or raw.keys().isdisjoint((qtype, CNAME))):
                 found = self._from_cluster(owner, qtype)
-            else:
+            if found is None or (found.rcode == NXDOMAIN and self._raw):  # names that exist hide wildcards (RFC 4592)
+                raw = self._raw_at(owner)
+                if raw is not None and qtype not in raw and CNAME in raw:
+                    out.answer += raw[CNAME]
+                    owner = raw[CNAME][0].rdata.lower()
+                    continue
+                if raw is not None:
+                    found = self._from_raw(owner, qtype, raw)
+            if found is None:
                 break  # out of the zones: an authoritative server stops here (RFC 1034, 4.3.2, step 3a)
             out.rcode = found.rcode
             out.answer += found.answer
@@ -127,7 +130,7 @@ class Zone:
 
     def negative(self, owner: bytes, rcode: int = NOERROR, *, minimum: int | None = None) -> Answer:
         """NODATA, NXDOMAIN or a failure with the zone's SOA, not cached."""
-        origin = self._origin_of(owner) or self.origin
+        origin = self._origin_of(owner) or owner[1 + owner[0] :] or b"\0"
         minimum = self.soa_minimum if minimum is None else minimum
         return Answer(rcode, authority=[message.soa(origin, self.negative_ttl, minimum, serial=1)])
 

@@ -1,0 +1,132 @@
+"""Lookups of one question: services of a process that ask the same share what is in flight and what was learnt."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+from weakref import WeakValueDictionary
+
+from .errors import LookupFailed
+from .lookup import Answer, Held, Lookup, Memory
+from .resolvconf import ResolvConf, ResolvConfFile
+from .settings import Settings
+from .target import Question
+from .transport import Conversation, Host
+
+# The outcome, and how many queries it took.
+Outcome: TypeAlias = Callable[[Answer | LookupFailed, int], None]
+
+
+class Asking:
+    """Somebody's part in a lookup in flight."""
+
+    __slots__ = ("_flight", "outcome")
+
+    def __init__(self, flight: _Flight, outcome: Outcome) -> None:
+        self._flight = flight
+        self.outcome = outcome
+
+    def cancel(self) -> None:
+        self._flight.leave(self)
+
+
+class _Flight:
+    def __init__(self, host: Host, lookup: Lookup, ended: Callable[[], None]) -> None:
+        self._lookup = lookup
+        self._ended = ended
+        self._conversation = Conversation(host, lookup, self._done)
+        self._waiting: list[Asking] = []
+
+    def join(self, outcome: Outcome) -> Asking:
+        asking = Asking(self, outcome)
+        self._waiting.append(asking)
+        return asking
+
+    def start(self) -> None:
+        self._conversation.start()
+
+    def leave(self, asking: Asking) -> None:
+        if asking in self._waiting:
+            self._waiting.remove(asking)
+            if not self._waiting:
+                self._ended()
+                self._conversation.cancel()
+
+    def _done(self) -> None:
+        self._ended()
+        result = self._lookup.result
+        assert result is not None
+        queries = self._lookup.queries
+        while self._waiting:
+            self._waiting.pop(0).outcome(result, queries)
+            queries = 0  # counted once, however many share them
+
+
+class Asker:
+    """Asks one question for all services on this host that have it."""
+
+    def __init__(self, host: Host, files: ConfFiles, question: Question, settings: Settings) -> None:
+        self._host = host
+        self._files = files
+        self._question = question
+        self._settings = settings
+        self._memory = Memory()
+        self._rng = random.SystemRandom()  # message ids, RFC 5452, 9.2
+        self._flights: dict[Held, _Flight] = {}
+
+    def ask(self, held: Held, outcome: Outcome) -> Asking | None:
+        """Join the lookup in flight or start one; `outcome` may be called before this returns."""
+        if (flight := self._flights.get(held)) is not None:
+            return flight.join(outcome)
+        try:
+            conf = self.conf()
+        except LookupFailed as error:
+            outcome(error, 0)
+            return None
+        lookup = Lookup(self._question, conf, self._settings, self._memory, self._rng, held)
+        flight = _Flight(self._host, lookup, partial(self._land, held))
+        self._flights[held] = flight
+        asking = flight.join(outcome)
+        flight.start()
+        return asking
+
+    def _land(self, held: Held) -> None:
+        self._flights.pop(held, None)
+
+    def conf(self) -> ResolvConf:
+        """resolv.conf as it is now, with the servers that the user named. Raises `LookupFailed`."""
+        servers = (self._question.server,) if self._question.server else self._settings.nameservers
+        try:
+            conf = self._files.current(self._settings.resolv_conf)
+        except LookupFailed:
+            if servers is None:
+                raise
+            return ResolvConf(servers)
+        return conf if servers is None else ResolvConf(servers, conf.search, conf.ndots)
+
+
+class ConfFiles:
+    def __init__(self) -> None:
+        self._files: dict[str, ResolvConfFile] = {}
+
+    def current(self, path: str) -> ResolvConf:
+        if path not in self._files:
+            self._files[path] = ResolvConfFile(path)
+        return self._files[path].current()
+
+
+class Askers:
+    """The askers of one host; each lives as long as a service uses it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._files = ConfFiles()
+        self._askers: WeakValueDictionary[tuple[Question, Settings], Asker] = WeakValueDictionary()
+
+    def get(self, question: Question, settings: Settings) -> Asker:
+        asker = self._askers.get((question, settings))
+        if asker is None:
+            asker = self._askers[question, settings] = Asker(self._host, self._files, question, settings)
+        return asker

@@ -1,0 +1,295 @@
+"""The one I/O thread of a process, and the threads that run callbacks: where sync services live."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import heapq
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import TypeAlias
+from weakref import WeakSet
+
+from .asker import Askers
+from .service import Service
+from .watchers import Watcher
+
+log = logging.getLogger("headless_discovery")
+
+MAX_CALLBACK_THREADS = 32
+IDLE = 10.0  # seconds after which a thread without work ends
+START_SPACING = 0.001  # seconds between the first lookups of services that start together
+
+Callback: TypeAlias = Callable[[], None]
+
+
+class _Timer:
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callback) -> None:
+        self.callback: Callback | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class Signal:
+    """A condition on the I/O thread's lock. Kept by the service, waited on by its users."""
+
+    def __init__(self, io: IOThread) -> None:
+        self._io = io
+        self.renew()
+        io.signals.add(self)
+
+    def renew(self) -> None:
+        self.condition = threading.Condition(self._io.lock)
+
+    def notify(self) -> None:
+        with self._io.lock:
+            self.condition.notify_all()
+
+
+class IOThread:
+    """A selector, timers and a lock: the `ServiceHost` of all sync services.
+
+    All state of services changes under `lock`, which is never held while waiting or while user callbacks run. So any
+    thread may act on a service at once, and fork() finds everything whole (see `_before_fork`).
+    """
+
+    def __init__(self) -> None:
+        self.signals: WeakSet[Signal] = WeakSet()
+        self.services: dict[Service, None] = {}
+        self._new_state()
+
+    def _new_state(self) -> None:
+        self.lock = threading.RLock()
+        self.askers = Askers(self)
+        self.thread: threading.Thread | None = None
+        self._selector: selectors.BaseSelector | None = None
+        self._wake_read: socket.socket | None = None
+        self._wake_write: socket.socket | None = None
+        self._callbacks: dict[socket.socket, tuple[Callback | None, Callback | None]] = {}
+        self._timers: list[tuple[float, int, _Timer]] = []
+        self._order = count()
+        self._calls: deque[Callback] = deque()
+        self._next_start = 0.0
+        self._stopping = False
+
+    # ServiceHost; under the lock.
+
+    def time(self) -> float:
+        return time.monotonic()
+
+    def call_at(self, when: float, callback: Callback) -> _Timer:
+        timer = _Timer(callback)
+        heapq.heappush(self._timers, (when, next(self._order), timer))
+        if self._timers[0][2] is timer and threading.current_thread() is not self.thread:
+            self.wake()
+        return timer
+
+    def add_reader(self, sock: socket.socket, callback: Callback) -> None:
+        self._register(sock, callback, self._callbacks.get(sock, (None, None))[1])
+
+    def add_writer(self, sock: socket.socket, callback: Callback) -> None:
+        self._register(sock, self._callbacks.get(sock, (None, None))[0], callback)
+
+    def remove(self, sock: socket.socket) -> None:
+        if self._callbacks.pop(sock, None) is not None and self._selector is not None:
+            self._selector.unregister(sock)
+
+    def stagger(self) -> float:
+        self._next_start = max(self.time(), self._next_start + START_SPACING)
+        return self._next_start
+
+    def _register(self, sock: socket.socket, reader: Callback | None, writer: Callback | None) -> None:
+        assert self._selector is not None
+        events = (selectors.EVENT_READ if reader else 0) | (selectors.EVENT_WRITE if writer else 0)
+        if sock in self._callbacks:
+            self._selector.modify(sock, events)
+        else:
+            self._selector.register(sock, events)
+        self._callbacks[sock] = (reader, writer)
+
+    # From any thread.
+
+    def attach(self, service: Service) -> None:
+        """Keep `service` and see that there is a thread for it. Under the lock."""
+        self.services[service] = None
+        if self.thread is None and not self._stopping:
+            self._selector = selectors.DefaultSelector()
+            self._wake_read, self._wake_write = socket.socketpair()
+            self._wake_read.setblocking(False)
+            self._wake_write.setblocking(False)
+            self._selector.register(self._wake_read, selectors.EVENT_READ)
+            self.thread = threading.Thread(target=self._run, name="headless-discovery-io", daemon=True)
+            self.thread.start()
+
+    def detach(self, service: Service) -> None:
+        self.services.pop(service, None)
+
+    def call_soon(self, callback: Callback) -> None:
+        """Takes no lock, so that finalizers may call it whatever they interrupt."""
+        self._calls.append(callback)
+        self.wake()
+
+    def wake(self) -> None:
+        if (sock := self._wake_write) is not None:
+            with contextlib.suppress(OSError):  # full: it wakes anyway; closed: nobody is there to wake
+                sock.send(b"\0")
+
+    def _run(self) -> None:
+        selector, wake_read = self._selector, self._wake_read
+        assert selector is not None
+        assert wake_read is not None
+        idle_since = self.time()
+        while True:
+            with self.lock:
+                busy = bool(self.services or self._calls)
+                if busy:
+                    idle_since = self.time()
+                if self._stopping or (not busy and self.time() - idle_since >= IDLE):
+                    self._end()
+                    return
+                timeout = IDLE if not self._timers else max(0.0, self._timers[0][0] - self.time())
+            events = selector.select(min(timeout, IDLE))
+            with self.lock:
+                for key, mask in events:
+                    if key.fileobj is wake_read:
+                        with contextlib.suppress(BlockingIOError):
+                            while wake_read.recv(4096):
+                                pass
+                        continue
+                    assert isinstance(key.fileobj, socket.socket)
+                    reader, writer = self._callbacks.get(key.fileobj, (None, None))
+                    if writer is not None and mask & selectors.EVENT_WRITE:
+                        self._guarded(writer)
+                    elif reader is not None and mask & selectors.EVENT_READ:
+                        self._guarded(reader)
+                while self._calls:
+                    self._guarded(self._calls.popleft())
+                now = self.time()
+                while self._timers and self._timers[0][0] <= now:
+                    timer = heapq.heappop(self._timers)[2]
+                    if timer.callback is not None:
+                        self._guarded(timer.callback)
+
+    def _guarded(self, callback: Callback) -> None:
+        try:
+            callback()
+        except Exception:  # one service's trouble must not stop the others
+            log.exception("internal error in %r", callback)
+
+    def _end(self) -> None:
+        for resource in (self._selector, self._wake_read, self._wake_write):
+            if resource is not None:
+                resource.close()
+        self.thread = self._selector = self._wake_read = self._wake_write = None
+
+    # The ends of a process.
+
+    def stop(self) -> None:
+        """At exit: quiet, and without waiting for anybody's callback."""
+        with self.lock:
+            self._stopping = True
+            thread = self.thread
+            self.wake()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(1.0)
+
+    def before_fork(self) -> None:
+        self.lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        self.lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """The parent's sockets are closed, never unregistered: the selector is shared with the parent."""
+        for sock in self._callbacks:
+            sock.close()
+        self._end()
+        self._new_state()
+        for signal in self.signals:
+            signal.renew()
+        workers.renew()
+        with self.lock:
+            for service in list(self.services):
+                self.attach(service)
+                service.after_fork(self)
+
+
+class Workers:
+    """Threads that run callbacks: grown on demand, at most 32, ended when idle."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self._condition = threading.Condition()
+        self._jobs: deque[Callback] = deque()
+        self._threads = self._idle = 0
+        self._generation = os.getpid()
+
+    def submit(self, job: Callback) -> None:
+        with self._condition:
+            self._jobs.append(job)
+            if self._idle >= len(self._jobs) or self._threads >= MAX_CALLBACK_THREADS:
+                self._condition.notify()
+                return
+            self._threads += 1
+            number = self._threads
+        thread = threading.Thread(target=self._run, name=f"headless-discovery-callback-{number}", daemon=True)
+        thread.start()
+
+    def _run(self) -> None:
+        generation = self._generation
+        while generation == self._generation:  # a callback may fork; the child starts with threads of its own
+            with self._condition:
+                self._idle += 1
+                self._condition.wait_for(lambda: self._jobs, IDLE)
+                self._idle -= 1
+                if not self._jobs:
+                    self._threads -= 1
+                    return
+                job = self._jobs.popleft()
+            job()
+
+
+io = IOThread()
+workers = Workers()
+
+
+def deliver(watchers: list[Watcher]) -> None:
+    """Call these subscribers on callback threads."""
+    for watcher in watchers:
+        workers.submit(lambda watcher=watcher: _tell(watcher))  # type: ignore[misc]
+
+
+def _tell(watcher: Watcher) -> None:
+    """One change to one subscriber; what came meanwhile is another turn, behind everybody else's."""
+    with io.lock:
+        if watcher.busy or (change := watcher.next()) is None:
+            return
+        watcher.busy = True
+    callback = watcher.callback
+    assert callback is not None
+    try:
+        callback(change)
+    except BaseException as error:
+        with io.lock:
+            watcher.failed(error)
+    with io.lock:
+        watcher.busy = False
+    deliver([watcher])
+
+
+os.register_at_fork(
+    before=io.before_fork, after_in_parent=io.after_fork_in_parent, after_in_child=io.after_fork_in_child
+)
+atexit.register(io.stop)

@@ -1,0 +1,34 @@
+"""What the one-shots `peers` and `apeers` remember: answers, each for its TTL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import inf
+from typing import Any
+
+from .model import PeerSet
+
+MAX_ENTRIES = 1024
+
+
+class Cache:
+    """Bounded: the oldest entry goes first. Needs no lock, as each step is one operation on a dict."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, tuple[float, PeerSet]] = {}
+
+    @staticmethod
+    def key(target: str | Iterable[str], port: object, options: Mapping[str, Any]) -> str:
+        target = target if isinstance(target, str) else ",".join(map(str, target))
+        return repr((target, port, sorted(options.items())))
+
+    def get(self, key: str, now: float) -> PeerSet | None:
+        expires, found = self._entries.get(key, (-inf, None))
+        return found if now < expires else None
+
+    def put(self, key: str, found: PeerSet, now: float, lasts: float | None) -> None:
+        """`lasts` in seconds; None for what is never asked (static peers)."""
+        self._entries.pop(key, None)
+        self._entries[key] = (inf if lasts is None else now + lasts, found)
+        while len(self._entries) > MAX_ENTRIES:
+            self._entries.pop(next(iter(self._entries)), None)

@@ -1,0 +1,428 @@
+"""One service, whoever drives it: several memberships and static peers in, one set with its picker out.
+
+Everything here runs on the service's `Host`, one callback at a time; only `live` and `status` are read from elsewhere.
+The twins in sync.py and aio.py add waiting and calling, and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import Protocol, TypeAlias
+
+from .asker import Asker, Askers, Asking
+from .balance.api import Key, Picker, Strategy
+from .errors import DiscoveryError, LookupFailed, NoPeers, ServiceClosed, TargetError
+from .lookup import Answer
+from .membership import Membership
+from .model import Endpoint, Peer, PeerSet, State, Status, canonical_address
+from .settings import Settings
+from .target import Question, Target
+from .transport import Handle, Host, own_addresses
+from .watchers import Watcher, Watchers
+
+log = logging.getLogger("headless_discovery")
+
+MIN_PAUSE = 0.1  # seconds between two lookups of one name after a failure, however often refresh() is called
+
+Backoff: TypeAlias = Callable[[int, LookupFailed], float]
+Done: TypeAlias = Callable[[DiscoveryError | None], None]
+
+
+class ServiceHost(Host, Protocol):
+    """A host that services share: their askers, and the pace at which new ones start."""
+
+    askers: Askers
+
+    def stagger(self) -> float:
+        """When the next new service may ask first."""
+        ...
+
+
+class NotReady(Exception):
+    """There was no first answer yet."""
+
+
+class Live:
+    """A set and its picker: one object, swapped by one assignment."""
+
+    __slots__ = ("peers", "picker")
+
+    def __init__(self, peers: PeerSet, picker: Picker) -> None:
+        self.peers = peers
+        self.picker = picker
+
+
+class Starting:
+    """In the place of `Live` before the first answer."""
+
+    @property
+    def peers(self) -> PeerSet:
+        raise NotReady
+
+    @property
+    def picker(self) -> Picker:
+        raise NotReady
+
+
+class Closed:
+    """In the place of `Live` after close()."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    @property
+    def peers(self) -> PeerSet:
+        raise ServiceClosed(self.why)
+
+    @property
+    def picker(self) -> Picker:
+        raise ServiceClosed(self.why)
+
+
+class _Nobody:
+    """The picker of an empty set."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
+        raise NoPeers(
+            f"{self._target} has no peers: no pod is ready, or no such service", target=self._target, excluded=exclude
+        )
+
+
+class _Remaining:
+    """The old picker, where the strategy could not build a new one: restricted to peers that are still there."""
+
+    def __init__(self, old: Picker, before: PeerSet, now: PeerSet) -> None:
+        self.old = old
+        self._gone = [peer for peer in before if now.get(peer.endpoint) is None]
+
+    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
+        return self.old.pick(key, [*exclude, *self._gone])
+
+
+class _Broken:
+    """There is no old picker either."""
+
+    def __init__(self, error: DiscoveryError) -> None:
+        self._error = error
+
+    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
+        raise self._error
+
+
+class _Name:
+    """One watched name of the service."""
+
+    def __init__(self, question: Question, asker: Asker, membership: Membership) -> None:
+        self.question = question
+        self.asker = asker
+        self.membership = membership
+        self.asking: Asking | None = None
+        self.in_flight = False
+        self.timer: Handle | None = None
+        self.ended_at: float | None = None  # the last lookup, whatever came of it
+        self.waiting: list[_Round] = []
+
+
+class _Round:
+    """Somebody waits for one lookup of each of some names."""
+
+    def __init__(self, names: Iterable[_Name], done: Done) -> None:
+        self._open = set(names)
+        self._done = done
+        self._error: DiscoveryError | None = None
+        for name in self._open:
+            name.waiting.append(self)
+        if not self._open:
+            done(None)
+
+    def ended(self, name: _Name, error: DiscoveryError | None) -> None:
+        self._open.discard(name)
+        self._error = self._error or error
+        if not self._open:
+            self._done(self._error)
+
+    def closed(self, error: DiscoveryError) -> None:
+        if self._open:
+            self._open.clear()
+            self._done(error)
+
+
+class Service:
+    """`notify()` is called after anything that a waiter may wait for; `deliver(watchers)` calls subscribers."""
+
+    def __init__(
+        self,
+        target: Target,
+        settings: Settings,
+        strategy: Strategy,
+        *,
+        backoff: Backoff,
+        exclude_self: ExcludeSelf,
+        rng: random.Random,
+        notify: Callable[[], None],
+        deliver: Callable[[list[Watcher]], None],
+    ) -> None:
+        self.target = target
+        self.settings = settings
+        self.live: Live | Starting | Closed = Starting()
+        self.watchers = Watchers()
+        self.error: DiscoveryError | None = None  # why there is no first answer
+        self._strategy = strategy
+        self._strategy_error: DiscoveryError | None = None
+        self._picker: Picker | None = None
+        self._backoff = backoff
+        self._exclude_self = exclude_self
+        self._own: frozenset[str | Endpoint] | None = None
+        self._rng = rng
+        self._notify = notify
+        self._deliver = deliver
+        self._host: ServiceHost | None = None
+        self._names: list[_Name] = []
+        self._changes = 0
+
+    # On the host.
+
+    def begin(self, host: ServiceHost, done: Done | None = None) -> None:
+        """Start watching, if that is still to do. `done` hears of the first answer, or why there is none yet."""
+        if isinstance(self.live, Closed):
+            if done is not None:
+                done(ServiceClosed(self.live.why))
+            return
+        if self._host is None:
+            self._host = host
+            for question in self.target.questions:
+                membership = Membership(self.settings, question.port, self._rng, self._backoff, host.stagger())
+                name = _Name(question, host.askers.get(question, self.settings), membership)
+                self._names.append(name)
+                self._sleep(name)
+            if not self._names:
+                self._swap()
+        elif done is not None:
+            for name in self._names:  # a second start() does not wait for the back-off
+                if name.membership.answered_at is None and name.membership.failures:
+                    self._ask_soon(name)
+        if done is not None:
+            first = [] if isinstance(self.live, Live) else [n for n in self._names if n.membership.answered_at is None]
+            _Round(first, lambda error: done(error if isinstance(self.live, Starting) else None))
+
+    def refresh(self, done: Done) -> None:
+        """Ask now; `done` hears what came of it."""
+        assert self._host is not None
+        if isinstance(self.live, Closed):
+            done(ServiceClosed(self.live.why))
+            return
+        now = self._host.time()
+        due = []
+        for name in self._names:
+            answered = name.membership.answered_at
+            recent = answered is not None and now - answered < self.settings.min_ttl
+            if not recent or name.in_flight or name.membership.consecutive_failures:
+                due.append(name)
+                self._ask_soon(name)
+        _Round(due, done)
+
+    def close(self, why: str) -> None:
+        if isinstance(self.live, Closed):
+            return
+        self.live = Closed(why)
+        for name in self._names:
+            if name.timer is not None:
+                name.timer.cancel()
+            if name.asking is not None:
+                name.asking.cancel()
+            for waiting in name.waiting:
+                waiting.closed(ServiceClosed(why))
+            name.waiting.clear()
+        self.watchers.close()
+        self._notify()
+
+    def after_fork(self, host: ServiceHost) -> None:
+        """In the child: what was in flight is the parent's; ask for oneself, with randomness of one's own."""
+        if self._host is None or isinstance(self.live, Closed):
+            return
+        self._host = host
+        self._rng.seed()
+        for watcher in self.watchers.all:
+            watcher.busy = False
+        for name in self._names:
+            name.asking, name.in_flight, name.timer = None, False, None
+            name.waiting.clear()
+            name.asker = host.askers.get(name.question, self.settings)
+            name.membership.due = host.time() + self._rng.uniform(0, 0.5)
+            self._sleep(name)
+        if isinstance(self.live, Live) and self.live.peers:  # or every worker goes on with the same next peer
+            self._picker = None
+            self.live = Live(self.live.peers, self._build(self.live.peers))
+        self._deliver([watcher for watcher in self.watchers.all if watcher.callback is not None])
+
+    def _sleep(self, name: _Name) -> None:
+        assert self._host is not None
+        if name.timer is not None:
+            name.timer.cancel()
+        name.timer = self._host.call_at(name.membership.wakes_at, partial(self._wake, name))
+
+    def _ask_soon(self, name: _Name) -> None:
+        assert self._host is not None
+        if name.in_flight:
+            return
+        now = self._host.time()
+        failing = name.membership.consecutive_failures and name.ended_at is not None
+        name.membership.due = max(now, (name.ended_at or now) + MIN_PAUSE) if failing else now
+        self._sleep(name)
+
+    def _wake(self, name: _Name) -> None:
+        assert self._host is not None
+        if isinstance(self.live, Closed):
+            return
+        now = self._host.time()
+        if name.membership.expired(now):
+            self._swap()
+        if now >= name.membership.due and not name.in_flight:
+            name.in_flight = True
+            asking = name.asker.ask(name.membership.held(), partial(self._ended, name))
+            name.asking = asking if name.in_flight else None
+        elif not name.in_flight:
+            self._sleep(name)
+
+    def _ended(self, name: _Name, result: Answer | LookupFailed, queries: int) -> None:
+        assert self._host is not None
+        if isinstance(self.live, Closed):
+            return
+        now = self._host.time()
+        name.asking, name.in_flight, name.ended_at = None, False, now
+        membership = name.membership
+        membership.lookups += 1
+        membership.queries += queries
+        changed = False
+        failed_before = membership.failures
+        if isinstance(result, Answer):
+            changed = membership.answered(result, now)
+        else:
+            membership.failed(result, now)
+        error = membership.error if membership.failures > failed_before else None
+        self._sleep(name)
+        if membership.sampling:
+            if changed and isinstance(self.live, Live):
+                self._swap()
+            return
+        if changed or isinstance(self.live, Starting):
+            self._swap()
+        for waiting in name.waiting[:]:
+            name.waiting.remove(waiting)
+            waiting.ended(name, error)
+        self._notify()
+
+    # The set and its picker.
+
+    def _swap(self) -> None:
+        if isinstance(self.live, Starting):
+            if any(name.ended_at is None for name in self._names):
+                return  # the union of several names is delivered once each of them was asked
+            answered = any(name.membership.answered_at is not None for name in self._names)
+            if not (answered or self.target.static):
+                self.error = next((n.membership.error for n in self._names if n.membership.error), None)
+                return
+        before = self.live.peers if isinstance(self.live, Live) else PeerSet(target=self.target.text)
+        found = list(self.target.static)
+        for name in self._names:
+            found += name.membership.peers(before)
+        peers = PeerSet((p for p in found if not self._is_self(p)), target=self.target.text)
+        first = isinstance(self.live, Starting)
+        if peers == before and not first:
+            return
+        self.live = Live(peers, self._build(peers))
+        self.error = None
+        self._changes += peers != before
+        self._notify()
+        self._deliver(self.watchers.publish(peers))
+
+    def _build(self, peers: PeerSet) -> Picker:
+        """The strategy's picker. If it raises, the old one stays, without the peers that are gone."""
+        self._strategy_error = None
+        if not peers:
+            return _Nobody(self.target.text)
+        try:
+            self._picker = self._strategy.build(peers, self._picker)
+            self._picker_peers = peers
+            return self._picker
+        except Exception as error:
+            log.exception("strategy %r could not build a picker for %d peers", self._strategy, len(peers))
+            self._strategy_error = DiscoveryError(f"strategy {self._strategy!r} raised {error!r}")
+            self._strategy_error.__cause__ = error
+            if self._picker is None:
+                return _Broken(self._strategy_error)
+            return _Remaining(self._picker, self._picker_peers, peers)
+
+    def _is_self(self, peer: Peer) -> bool:
+        if self._own is None:
+            self._own = self._exclude_self.resolve(
+                lambda: [s for name in self._names for s in name.asker.conf().servers]
+            )
+        return bool(self._own) and (peer.endpoint in self._own or any(a in self._own for a in peer.addresses))
+
+    # From anywhere.
+
+    def status(self, now: float) -> Status:
+        live, memberships = self.live, [name.membership for name in self._names]
+        state: State
+        if isinstance(live, Closed):
+            state = "closed"
+        elif isinstance(live, Starting):
+            state = "starting"
+        elif any(m.stale(now) for m in memberships):
+            state = "stale"
+        else:
+            state = "fresh" if live.peers else "empty"
+        believed = [m.believed_at for m in memberships if m.believed_at is not None]
+        errors = (m.error for m in memberships if m.error is not None)
+        next_refresh = min((m.due for m in memberships), default=None)
+        return Status(
+            state=state,
+            error=next(errors, self._strategy_error),
+            age=now - min(believed) if believed else None,
+            next_refresh_in=None if next_refresh is None or state == "closed" else max(0.0, next_refresh - now),
+            complete=isinstance(live, Live) and all(m.complete for m in memberships),
+            lookups=sum(m.lookups for m in memberships),
+            queries=sum(m.queries for m in memberships),
+            failures=sum(m.failures for m in memberships),
+            consecutive_failures=max((m.consecutive_failures for m in memberships), default=0),
+            changes=self._changes,
+            callback_errors=self.watchers.errors,
+        )
+
+
+class ExcludeSelf:
+    """`exclude_self=`: True (`$POD_IP`, or the address this host sends from), or addresses and "host:port"s."""
+
+    def __init__(self, option: bool | str | Iterable[str]) -> None:
+        self._auto = option is True
+        listed = [] if isinstance(option, bool) else [option] if isinstance(option, str) else list(option)
+        self._own = frozenset(map(_own_endpoint, listed))
+
+    def resolve(self, servers: Callable[[], Iterable[object]]) -> frozenset[str | Endpoint]:
+        if not self._auto:
+            return self._own
+        told = f"{os.environ.get('POD_IPS', '')},{os.environ.get('POD_IP', '')}"
+        found = {text.strip() for text in told.split(",") if text.strip()}
+        try:
+            return frozenset(map(canonical_address, found or own_addresses(servers())))  # type: ignore[arg-type]
+        except (ValueError, LookupFailed) as error:
+            log.warning("exclude_self=True: own address not known: %s", error)
+            return frozenset()
+
+
+def _own_endpoint(text: str) -> str | Endpoint:
+    from .target import parse
+
+    found = parse(text) if isinstance(text, str) else None
+    if found is None or len(found.static) != 1:
+        raise TargetError(f"exclude_self: {text!r} is neither an address nor address:port")
+    peer = found.static[0]
+    return peer.address if peer.port is None else peer.endpoint
