@@ -36,7 +36,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
-from .zones import LIVE_TTL, ORIGIN, TTL, Record, dnsmasq_hosts, dnsmasq_options, master_file, name, zone
+from .zones import LIVE_TTL, ORIGIN, TTL, Record, dnsmasq_hosts, dnsmasq_options, master_file, name, version, zone
 
 START_DEADLINE = 20.0  # s; BIND on a busy machine takes two
 STOP_DEADLINE = 10.0
@@ -87,10 +87,10 @@ class Server(ABC):
         self.hosts = ["127.0.0.1", "::1"] if has_ipv6_loopback() else ["127.0.0.1"]
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._serial = 0
+        self._serial = 1
         # AppArmor profiles of Debian and Ubuntu go by path, and would keep named and unbound out of our folder.
         self._program = Path(shutil.copy(program, folder / program.name))
-        self._write(zone())
+        self._write(zone(serial=self._serial))
 
     @property
     def nameserver(self) -> str:
@@ -139,10 +139,11 @@ class Server(ABC):
 
     def publish(self, live: int) -> None:
         """Serve `live` pods of the `live` service from now on; returns when they are served."""
-        self._write(zone(live))
+        self._serial += 1
+        self._write(zone(live, self._serial))
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)  # all four read their records again
-        self._wait_until(lambda: self._count(name("live")) == live)
+        self._wait_until(lambda: self._addresses("version") == [version(self._serial)])
 
     def ask(
         self, owner: str, rdtype: str, *, tcp: bool = False, payload: int = 1232, timeout: float = 5.0
@@ -160,7 +161,6 @@ class Server(ABC):
         """Write the configuration for `self.port` into `self.folder`; the command's arguments."""
 
     def _write(self, records: list[Record]) -> None:
-        self._serial += 1
         self._replace("zone.db", master_file(records, self._serial))
 
     def _replace(self, filename: str, text: str) -> Path:
@@ -171,14 +171,14 @@ class Server(ABC):
         return path
 
     def _ready(self, tcp: bool) -> bool:
-        return self._count(name("a3"), tcp=tcp) == 3
+        return self._addresses("version", tcp=tcp) is not None
 
-    def _count(self, owner: str, tcp: bool = False) -> int | None:
+    def _addresses(self, service: str, tcp: bool = False) -> list[str] | None:
         try:
-            answer = self.ask(owner, "A", tcp=tcp, timeout=0.5)
+            answer = self.ask(name(service), "A", tcp=tcp, timeout=0.5)
         except (dns.exception.DNSException, OSError, EOFError):
             return None
-        return sum(len(rrset) for rrset in answer.answer)
+        return [rdata.to_text() for rrset in answer.answer for rdata in rrset] or None
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
         assert self._process is not None

@@ -75,7 +75,12 @@ DUAL_SRV_V4, DUAL_SRV_V6 = v4(22, 3), v6(22, 3)
 LIVE = v4(30, 8)
 
 
-def zone(live: int = 3) -> list[Record]:
+def version(serial: int) -> str:
+    """The address of the name `version`, by which every server tells which edition of the zone it serves."""
+    return str(IPv4Address("10.255.0.0") + serial)
+
+
+def zone(live: int = 3, serial: int = 1) -> list[Record]:
     """All records below the apex; `live` is the number of pods of the one service that tests change."""
     return [
         *(r for n, ips in A_SIZES.items() for r in addresses(name(f"a{n}"), ips)),
@@ -85,6 +90,7 @@ def zone(live: int = 3) -> list[Record]:
         *addresses(name("dual"), DUAL_V4, DUAL_V6),
         *headless("dual-srv", DUAL_SRV_V4, DUAL_SRV_V6),
         *addresses(name("live"), islice(LIVE, live), ttl=LIVE_TTL),
+        Record(name("version"), "A", version(serial), LIVE_TTL),
         Record(name("alias"), "CNAME", f"{name('a3')}."),
         Record(name("alias-six"), "CNAME", f"{name('six')}."),
         Record(name("alias-1000"), "CNAME", f"{name('a1000')}."),
