@@ -167,6 +167,7 @@ class Service:
         self.namespace = _check_label(namespace, "namespace")
         self.service = _check_label(name, "service name")
         self.wire = to_wire(f"{name}.{namespace}.svc").lower()[:-1] + suffix
+        self._name = to_text(self.wire)
         self.sample = sample
         self.glue = glue
         self._lock = lock
@@ -196,7 +197,7 @@ class Service:
     @property
     def name(self) -> str:
         """The service's DNS name, without the final dot."""
-        return to_text(self.wire)
+        return self._name
 
     @property
     def pods(self) -> list[Pod]:

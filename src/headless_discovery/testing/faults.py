@@ -374,7 +374,7 @@ def _tcp_cut(x: Exchange, reset: bool = True) -> Iterator[Action]:
     """Half of the answer, then the connection is reset (or closed)."""
     data = framed(x.answer)
     yield Raw(data[: len(data) // 2])
-    yield Wait(0.01)  # a reset throws away what the peer has not read
+    yield Wait(0.01)  # some systems throw away what was not read before a reset
     yield Reset() if reset else Close()
 
 

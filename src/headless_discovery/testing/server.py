@@ -847,18 +847,15 @@ class _Loop:
                 self.selector.unregister(sock)
 
     def set_open(self, tcp: bool, udp: bool) -> None:
-        """Take a socket away from the clients, or give it back. The port stays reserved all the time."""
+        """Take a socket away from the clients, or give it back. The port stays reserved, but for an instant of TCP."""
         if tcp != self._tcp_open:
             if tcp:
                 self._tcp.listen(512)
             else:
                 # A socket that is bound but does not listen refuses connections and keeps the port.
                 self.selector.unregister(self._tcp)
-                try:
-                    self._tcp.shutdown(socket.SHUT_RDWR)  # Linux: ends the listening, not the binding
-                except OSError:
-                    self._tcp.close()
-                    self._tcp = self._tcp_socket(self.port)
+                self._tcp.close()
+                self._tcp = self._tcp_socket(self.port)
                 self.drop(reset=True)
             self._tcp_open = tcp
         if udp != self._udp_open:
