@@ -68,7 +68,7 @@ class _Scope:
         if part.negative:
             return self._nobody(part, now)
         self._empty_answers = 0
-        size_before = len(self.latest)
+        before = self.latest
         self.latest = part.members.keys()
         if self._settings.answers == "sample":
             changed = self._join(part, now)
@@ -81,13 +81,13 @@ class _Scope:
                 self.latest = self.members.keys()  # not the answer's: one copy is enough
                 self._forget_young(now)
                 self._flaps.append(False)
-                self.complete, self.grew, self.recheck = True, False, False
-                return False
+                self.complete, self.grew, self.recheck = self._has_all_glue(), False, False
+                return self.rdtype == SRV and before != self.latest
             came_back = any(key in self._gone for key in part.members if key not in self.members)
-            self._flaps.append(came_back and size_before == len(part.members))
+            self._flaps.append(came_back and len(before) == len(part.members))
             changed = self._join(part, now)
             changed |= self._left_by_complete_answer(part, now)
-            self.complete = not any(detail is not None and detail.addresses is None for detail in self.members.values())
+            self.complete = self._has_all_glue()
         else:
             changed = self._join(part, now)
             if self.rdtype == SRV:
@@ -96,7 +96,11 @@ class _Scope:
                 changed |= self._left_by_chance(part)
             self.complete = False
         self._forget_young(now)
-        return changed
+        # Which target an endpoint goes by depends on the newest answer.
+        return changed or (self.rdtype == SRV and before != self.latest)
+
+    def _has_all_glue(self) -> bool:
+        return self.rdtype != SRV or all(d is None or d.addresses is not None for d in self.members.values())
 
     @property
     def flapping(self) -> bool:
