@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tenacity import wait_fixed
 
 from headless_discovery import (
     AsyncHeadlessService,
@@ -272,7 +273,7 @@ def test_refreshes_change_nothing(server: Server) -> None:
 def test_peers_outlive_the_server(own_server: Server) -> None:
     """dns.md: a failure is never evidence. The set stays, `status` says stale, and the server's return is found."""
     everybody = PeerSet(plain(LIVE[:3]))
-    options: dict[str, Any] = {"timeout": 2.0, "min_ttl": 0.2, "empty_grace": 0.0}
+    options: dict[str, Any] = {"timeout": 2.0, "min_ttl": 0.2, "empty_grace": 0.0, "retry_wait": wait_fixed(0.2)}
     with HeadlessService(name("live"), 8080, nameservers=[own_server.nameserver], **options) as service:
         assert service.peers() == everybody
         own_server.stop()
