@@ -22,6 +22,11 @@ from urllib.parse import unquote
 
 import pytest
 
+from headless_discovery import resolvconf
+from headless_discovery.settings import Settings
+from headless_discovery.target import parse_server
+from headless_discovery.testing import DNSServer
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -134,18 +139,23 @@ def test_python_that_cannot_run_here_still_compiles(path: Path) -> None:
 
 
 @pytest.fixture
-def like_a_pod(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def like_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """resolv.conf is a pod's, and leads to a test server on loopback (no resolv.conf can name a port)."""
-    from headless_discovery import resolvconf
-    from headless_discovery.target import parse_server
-    from headless_discovery.testing import DNSServer
+    read, of = resolvconf.read, Settings.of
+    path = tmp_path / "resolv.conf"  # not /etc/resolv.conf: what is read once is remembered by the process
+    path.touch()
 
     with DNSServer(zone="cluster.local", ttl=5) as dns:
         dns.service("headless-svc", "moon", pods=3, ports={"http": 8080})
         conf = resolvconf.ResolvConf(
             (parse_server(dns.nameserver),), ("moon.svc.cluster.local", "svc.cluster.local", "cluster.local"), 5
         )
-        monkeypatch.setattr(resolvconf, "read", lambda path: conf)
+
+        def settings(*, resolv_conf: str | None, **options: Any) -> Settings:
+            return of(resolv_conf=resolv_conf or str(path), **options)
+
+        monkeypatch.setattr(resolvconf, "read", lambda file: conf if file == str(path) else read(file))
+        monkeypatch.setattr(Settings, "of", staticmethod(settings))
         yield
 
 
