@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Collection, Iterator
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from xxhash import xxh64_intdigest
-
-from ..model import Endpoint, Peer, PeerSet
-from .api import Key, Picker
+from ..model import Peer, PeerSet
+from .api import Picker
 from .hashing import Dice, HashKey, identity, name_of, named, points, weight
-from .ring import SLOT, SLOT_BITS, Ring, Tie
-from .tiers import HashingPicker, Tier, linked, of_priority, tiers_of
+from .ring import SLOT, Ring, RingPicker, Tie
+from .tiers import Tier, linked, of_priority, tiers_of
 
 # A ring of more points than this is halved until it fits: 10,000 peers of weight 1 fit with 419 points each.
 MAX_POINTS = 1 << 22
@@ -151,22 +146,9 @@ def _update(tier: Tier, basis: Basis, before: Share) -> Share | None:
     return Share(basis, ring, members, names, free)
 
 
-class ConsistentHashPicker(HashingPicker):
-    __slots__ = ("_arcs", "_owners", "_share", "_shift")
+class ConsistentHashPicker(RingPicker):
+    __slots__ = ("_share",)
 
     def __init__(self, peers: PeerSet, tier: Tier, dice: Dice, share: Share) -> None:
-        super().__init__(peers, tier, dice)
+        super().__init__(peers, tier, dice, share.ring)
         self._share = share
-        self._arcs = share.ring.arcs
-        self._owners = share.ring.owners
-        self._shift = share.ring.shift
-
-    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
-        if exclude:
-            return self._pick_excluding(key, exclude)
-        h = xxh64_intdigest(key.encode()) if type(key) is str else self._place(key)
-        arc = self._arcs[h >> self._shift]
-        return self._owners[arc[bisect_left(arc, h << SLOT_BITS)] & SLOT]
-
-    def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
-        return self._share.ring.candidates(place, self._tier, excluded, left)

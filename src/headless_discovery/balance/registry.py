@@ -1,20 +1,35 @@
-"""Strategies by name, for `HeadlessService(..., strategy="round_robin")`."""
+"""Strategies by name, for `HeadlessService(..., strategy="round_robin")`.
+
+`Subset` and `Prefer` have no names: they are nothing without a configuration.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from .api import Strategy
+from .bounded_load import BoundedLoad
 from .consistent_hash import ConsistentHash
+from .jump_hash import JumpHash
+from .least_loaded import LeastLoaded
+from .maglev import Maglev
 from .random_choice import Random
+from .rendezvous import Rendezvous
 from .ring_hash import RingHash
 from .round_robin import RoundRobin
+from .weighted import Weighted
 
 BY_NAME: dict[str, Callable[..., Strategy]] = {
     "round_robin": RoundRobin,
     "random": Random,
     "consistent_hash": ConsistentHash,
     "ring_hash": RingHash,
+    "weighted": Weighted,
+    "maglev": Maglev,
+    "rendezvous": Rendezvous,
+    "jump_hash": JumpHash,
+    "least_loaded": LeastLoaded,
+    "bounded_load": BoundedLoad,
 }
 
 

@@ -12,14 +12,17 @@ ring.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import TypeAlias
 
-from ..model import Endpoint, Peer
-from .hashing import BITS
-from .tiers import Tier
+from xxhash import xxh64_intdigest
+
+from ..model import Endpoint, Peer, PeerSet
+from .api import Key
+from .hashing import BITS, Dice
+from .tiers import HashingPicker, Tier
 
 Arc: TypeAlias = tuple[int, ...]
 
@@ -153,8 +156,7 @@ def _closed(entries_of: list[list[int]]) -> list[Arc]:
     after = min(next(entries for entries in entries_of if entries)) | _WRAPPED
     for entries in reversed(entries_of):
         entries.sort()
-        # New ints, made in the order of the ring, lie side by side in memory: look-ups miss the cache less.
-        arc = (*[entry + 0 for entry in entries], after)
+        arc = (*entries, after)
         after = arc[0]
         arcs.append(arc)
     arcs.reverse()
@@ -175,3 +177,24 @@ def _tell_the_arc_before(arcs: list[Arc], place: int) -> None:
         arcs[place] = (*before[:-1], first)
         if len(before) > 1:
             return
+
+
+class RingPicker(HashingPicker):
+    __slots__ = ("_arcs", "_owners", "_ring", "_shift")
+
+    def __init__(self, peers: PeerSet, tier: Tier, dice: Dice, ring: Ring) -> None:
+        super().__init__(peers, tier, dice)
+        self._ring = ring
+        self._arcs = ring.arcs
+        self._owners = ring.owners
+        self._shift = ring.shift
+
+    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
+        if exclude:
+            return self._pick_excluding(key, exclude)
+        h = xxh64_intdigest(key.encode()) if type(key) is str else self._place(key)
+        arc = self._arcs[h >> self._shift]
+        return self._owners[arc[bisect_left(arc, h << SLOT_BITS)] & SLOT]
+
+    def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
+        return self._ring.candidates(place, self._tier, excluded, left)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Collection, Iterator
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from math import ceil
 
-from xxhash import xxh64_intdigest
-
-from ..model import Endpoint, Peer, PeerSet
-from .api import Key, Picker
+from ..model import PeerSet
+from .api import Picker
 from .hashing import Dice, HashKey, identity, named, points, weight
-from .ring import SLOT, SLOT_BITS, Ring
-from .tiers import HashingPicker, Tier, linked, tiers_of
+from .ring import Ring, RingPicker
+from .tiers import Tier, linked, tiers_of
 
 # What gRPC's validation (gRFC A42) and Envoy's proto allow.
 LARGEST_RING = 8_388_608
@@ -68,22 +63,5 @@ class RingHash:
         return Ring.whole([peer for _, peer in peers], points_of, made)
 
 
-class RingHashPicker(HashingPicker):
-    __slots__ = ("_arcs", "_owners", "_ring", "_shift")
-
-    def __init__(self, peers: PeerSet, tier: Tier, dice: Dice, ring: Ring) -> None:
-        super().__init__(peers, tier, dice)
-        self._ring = ring
-        self._arcs = ring.arcs
-        self._owners = ring.owners
-        self._shift = ring.shift
-
-    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
-        if exclude:
-            return self._pick_excluding(key, exclude)
-        h = xxh64_intdigest(key.encode()) if type(key) is str else self._place(key)
-        arc = self._arcs[h >> self._shift]
-        return self._owners[arc[bisect_left(arc, h << SLOT_BITS)] & SLOT]
-
-    def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
-        return self._ring.candidates(place, self._tier, excluded, left)
+class RingHashPicker(RingPicker):
+    __slots__ = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import cycle
@@ -51,7 +51,7 @@ class RoundRobinPicker(TierPicker):
 
     def __init__(self, peers: PeerSet, tier: Tier, start: int) -> None:
         super().__init__(peers, tier)
-        self._turn = cycle(tier[start:] + tier[:start]).__next__
+        self._turn: Callable[[], Peer] = cycle(tier[start:] + tier[:start]).__next__
         self._last = tier[start - 1]
 
     def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
@@ -67,5 +67,8 @@ class RoundRobinPicker(TierPicker):
             if peer.endpoint not in unwanted:
                 unwanted.add(peer.endpoint)
                 yield peer
+                left -= 1
+                if not left:
+                    return
         # Other threads took some of the turns.
         yield from (peer for peer in self._tier if peer.endpoint not in unwanted)

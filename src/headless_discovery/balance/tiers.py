@@ -7,7 +7,7 @@ picker of the next; each call goes to the first tier that has a peer the caller 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from itertools import groupby, islice, pairwise
 from typing import TypeAlias, TypeVar
@@ -27,6 +27,16 @@ def tiers_of(peers: PeerSet) -> list[Tier]:
     if peers[0].priority == peers[-1].priority:  # a PeerSet is sorted by priority first
         return [tuple(peers)]
     return [tuple(group) for _, group in groupby(peers, key=lambda peer: peer.priority)]
+
+
+def part_of(peers: PeerSet, chosen: Iterable[Peer]) -> PeerSet:
+    """Some of a set's members, in its order.
+
+    Not `PeerSet(chosen)`: that would judge anew whose hostname is unique, and so change what is hashed for them.
+    """
+    part = PeerSet(target=peers.target)
+    part._peers = tuple(chosen)
+    return part
 
 
 def nothing_left(target: str, exclude: Collection[Peer]) -> NoPeers:

@@ -1,0 +1,136 @@
+"""Maglev hashing (Eisenbud et al., NSDI 2016, section 3.4), as Envoy computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from math import isqrt
+
+from xxhash import xxh64_intdigest
+
+from ..model import Endpoint, Peer, PeerSet
+from .api import Key, Picker
+from .hashing import Dice, HashKey, identity, named, weight
+from .tiers import HashingPicker, Tier, linked, of_priority, tiers_of
+
+# Envoy's proto allows tables up to this prime.
+LARGEST_TABLE = 5_000_011
+
+
+@dataclass(frozen=True)
+class Maglev:
+    """A table of `table_size` (a prime) places, shared out so that every peer has its weight's share nearly exactly.
+
+    The quickest look-up of the hashing strategies and the evenest; in return a join or leave also moves a few keys
+    between peers that stayed, and each change fills the table anew. The table is Envoy's for the same hash keys and
+    weights: `hash_key(peer)` defaults to `peer.identity`; `lambda peer: peer.netloc` is what Envoy hashes.
+
+    Take a table of at least 100 times as many places as peers. A peer without a place is reached by `exclude` and
+    `pick_many` only. Without a key, `pick` hashes a random number (of `seed`, if given).
+    """
+
+    table_size: int = 65537
+    hash_key: HashKey | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.table_size <= LARGEST_TABLE or not _is_prime(self.table_size):
+            raise ValueError(f"table_size must be a prime number up to {LARGEST_TABLE}, not {self.table_size!r}")
+
+    def build(self, peers: PeerSet, previous: Picker | None = None) -> MaglevPicker:
+        """Raises `NoPeers` for an empty set, `TypeError` where `hash_key` returns no str."""
+        dice = previous._dice if isinstance(previous, MaglevPicker) else Dice(self.seed)
+        pickers = []
+        for tier in tiers_of(peers):
+            hosts = named(tier, self.hash_key or identity)
+            before = of_priority(previous, MaglevPicker, tier[0].priority)
+            table = (before and _taken_over(before, hosts, self.table_size)) or _filled(hosts, self.table_size)
+            pickers.append(MaglevPicker(peers, tier, dice, hosts, table))
+        return linked(pickers)
+
+
+def _is_prime(n: int) -> bool:
+    return n == 2 or (n % 2 == 1 and all(n % i for i in range(3, isqrt(n) + 1, 2)))
+
+
+def _taken_over(before: MaglevPicker, hosts: list[tuple[str, Peer]], size: int) -> list[Peer] | None:
+    """The table before with the new peers in it, where nothing that it depends on has changed."""
+    if len(before._table) != size or len(before._hosts) != len(hosts):
+        return None
+    new: dict[int, Peer] = {}
+    for (old_name, old), (name, peer) in zip(before._hosts, hosts, strict=True):
+        if name != old_name or weight(peer) != weight(old):
+            return None
+        new[id(old)] = peer
+    return list(map(new.__getitem__, map(id, before._table)))
+
+
+def _filled(hosts: list[tuple[str, Peer]], size: int) -> list[Peer]:
+    # Every peer has an order of preference over the places: offset, offset + skip, offset + 2 skip, ... In rounds,
+    # each takes the first place in its order that is still free; one with a third of the greatest weight takes part
+    # in every third round. In doubles as Envoy has them, because rounding decides who skips which round.
+    total = sum(weight(peer) for _, peer in hosts)
+    shares = [weight(peer) / total for _, peer in hosts]
+    largest = max(shares)
+    targets = [0.0] * len(hosts)
+    places = [xxh64_intdigest(name.encode()) % size for name, _ in hosts]
+    skips = [xxh64_intdigest(name.encode(), 1) % (size - 1) + 1 for name, _ in hosts]
+    table: list[Peer | None] = [None] * size
+    filled: list[Peer] = table  # type: ignore[assignment]  # by the time it is returned
+    free = size
+    turn = 0
+    while True:
+        turn += 1
+        for i, (_, peer) in enumerate(hosts):
+            if turn * shares[i] < targets[i]:
+                continue
+            targets[i] += largest
+            place = places[i]
+            skip = skips[i]
+            while table[place] is not None:
+                place += skip
+                if place >= size:
+                    place -= size
+            table[place] = peer
+            places[i] = place
+            free -= 1
+            if not free:
+                return filled
+
+
+class MaglevPicker(HashingPicker):
+    __slots__ = ("_hosts", "_size", "_table")
+
+    def __init__(
+        self, peers: PeerSet, tier: Tier, dice: Dice, hosts: list[tuple[str, Peer]], table: list[Peer]
+    ) -> None:
+        super().__init__(peers, tier, dice)
+        self._hosts = hosts
+        self._table = table
+        self._size = len(table)
+
+    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
+        if exclude:
+            return self._pick_excluding(key, exclude)
+        if type(key) is str:
+            return self._table[xxh64_intdigest(key.encode()) % self._size]
+        return self._table[self._place(key) % self._size]
+
+    def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
+        """Those met going up the table from the key's place, and then those without a place."""
+        met = set(excluded)
+        seen: set[int] = set()
+        start = place % self._size
+        for i in range(start - self._size, start):  # negative places count from the end
+            peer = self._table[i]
+            if id(peer) in seen:
+                continue
+            seen.add(id(peer))
+            if peer.endpoint not in met:
+                met.add(peer.endpoint)
+                yield peer
+                left -= 1
+                if not left:
+                    return
+        yield from (peer for peer in self._tier if peer.endpoint not in met)
