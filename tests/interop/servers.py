@@ -78,6 +78,7 @@ class Server(ABC):
     package: ClassVar[str]  # of Debian
     authoritative: ClassVar[bool] = True
     negative_soa: ClassVar[bool] = True
+    sends_part_with_tc: ClassVar[bool] = False
     ttl: ClassVar[int] = TTL
     live_ttl: ClassVar[int] = LIVE_TTL
 
@@ -300,6 +301,7 @@ class Dnsmasq(Server):
     program = "dnsmasq"
     package = "dnsmasq-base"
     negative_soa = False
+    sends_part_with_tc = True
     ttl = LIVE_TTL
 
     def _write(self, records: list[Record]) -> None:
