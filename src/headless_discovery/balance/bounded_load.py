@@ -69,7 +69,8 @@ class BoundedLoadPicker(HashingPicker):
             return self._pick_excluding(key, exclude)
         h = self._place(key)
         peer = self._home.pick(Hashed(h))
-        if self._load(peer) < self._room(peer, self._total() + 1):
+        load = self._load(peer)
+        if not load or load < self._room(peer, self._total() + 1):
             return peer
         return next(self._candidates(h, frozenset(), len(self._tier)))
 

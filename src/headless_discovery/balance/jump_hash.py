@@ -54,7 +54,7 @@ def jump(h: int, buckets: int) -> int:
 
 
 class JumpHashPicker(HashingPicker):
-    __slots__ = ("_buckets", "_by_ordinal", "_in_order")
+    __slots__ = ("_buckets", "_by_ordinal", "_in_order", "_numbered")
 
     def __init__(self, peers: PeerSet, tier: Tier, dice: Dice) -> None:
         super().__init__(peers, tier, dice)
@@ -70,6 +70,7 @@ class JumpHashPicker(HashingPicker):
             )
         self._by_ordinal = by_ordinal
         self._in_order = [by_ordinal[ordinal] for ordinal in sorted(by_ordinal)]
+        self._numbered = frozenset(peer.endpoint for peer in self._in_order)
         self._buckets = max(by_ordinal) + 1
 
     def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
@@ -90,7 +91,7 @@ class JumpHashPicker(HashingPicker):
 
     def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
         unwanted = set(excluded)
-        for _ in range(sum(peer.endpoint not in excluded for peer in self._in_order)):
+        for _ in range(len(self._numbered) - len(self._numbered.intersection(excluded))):
             peer = self._probe(place, unwanted)
             unwanted.add(peer.endpoint)
             yield peer

@@ -14,6 +14,9 @@ from .hashing import Dice, weight
 from .tiers import Tier, TierPicker, linked, tiers_of
 from .uses import CountedLease, Uses, uses_of
 
+# How often to draw two peers in the hope that neither is excluded.
+DRAWS = 8
+
 
 @dataclass(frozen=True)
 class LeastLoaded:
@@ -50,6 +53,14 @@ class LeastLoadedPicker(TierPicker):
             return self._pick_excluding(key, exclude)
         if len(self._tier) == 1:
             return self._tier[0]
+        return self._tier[self._freer(*self._two())]
+
+    def acquire(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> CountedLease:
+        """A lease that counts as load until released. Raises `NoPeers`."""
+        peer = self.pick(key, exclude)
+        return CountedLease(peer, self._uses[peer.endpoint])
+
+    def _two(self) -> tuple[int, int]:
         bounds = self._bounds
         total = bounds[-1]
         one = bisect_right(bounds, self._dice.below(total)) - 1
@@ -57,20 +68,24 @@ class LeastLoadedPicker(TierPicker):
         drawn = self._dice.below(total - self._weights[one])
         if drawn >= bounds[one]:
             drawn += self._weights[one]
-        return self._tier[self._freer(one, bisect_right(bounds, drawn) - 1)]
-
-    def acquire(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> CountedLease:
-        """A lease that counts as load until released. Raises `NoPeers`."""
-        peer = self.pick(key, exclude)
-        return CountedLease(peer, self._uses[peer.endpoint])
+        return one, bisect_right(bounds, drawn) - 1
 
     def _freer(self, one: int, other: int) -> int:
         mine = len(self._uses_here[one]) * self._weights[other]
         return one if mine <= len(self._uses_here[other]) * self._weights[one] else other
 
     def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
+        unwanted = set(excluded)
+        if left > 1:  # and where few are excluded, drawing again is quicker than listing the others
+            for _ in range(DRAWS):
+                one, other = self._two()
+                if unwanted.isdisjoint((self._tier[one].endpoint, self._tier[other].endpoint)):
+                    peer = self._tier[self._freer(one, other)]
+                    unwanted.add(peer.endpoint)
+                    yield peer
+                    break
         # A random order by weight (Efraimidis and Spirakis, 2006), in which the freer of two neighbours goes first.
-        allowed = [i for i, peer in enumerate(self._tier) if peer.endpoint not in excluded]
+        allowed = [i for i, peer in enumerate(self._tier) if peer.endpoint not in unwanted]
         draw = self._dice.uniform
         allowed.sort(key=lambda i: draw() ** (1 / self._weights[i]), reverse=True)
         waiting = allowed[0]

@@ -42,7 +42,14 @@ class RandomPicker(TierPicker):
         return self._tier[int(self._uniform() * self._size)]
 
     def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
-        allowed = [peer for peer in self._tier if peer.endpoint not in excluded]
+        unwanted = set(excluded)
+        while 2 * left > self._size:  # most are wanted: drawing again is quicker than listing the others
+            peer = self._tier[self._dice.below(self._size)]
+            if peer.endpoint not in unwanted:
+                unwanted.add(peer.endpoint)
+                yield peer
+                left -= 1
+        allowed = [peer for peer in self._tier if peer.endpoint not in unwanted]
         while allowed:  # one step of a Fisher-Yates shuffle per peer asked for
             drawn = self._dice.below(len(allowed))
             allowed[drawn], allowed[-1] = allowed[-1], allowed[drawn]
