@@ -76,8 +76,8 @@ def _natural(hostname: str | None) -> tuple[str | int, ...]:
 class Peer:
     """One member of a service: where to connect, and what DNS said about it.
 
-    `address` is an IP literal, `port` 1..65535 or None, `hostname` the SRV target (None for plain A and AAAA
-    records), `priority` and `weight` as in RFC 2782. `addresses` holds all the peer's addresses, `address` first.
+    `address` is an IP literal, `port` a number up to 65535 or None, `hostname` the SRV target (None for plain A and
+    AAAA records), `priority` and `weight` as in RFC 2782. `addresses` holds all the peer's addresses, `address` first.
     Peers are equal, hash and order over all of these. Raises `ValueError` for what is not an address or a port.
     """
 
@@ -92,11 +92,12 @@ class Peer:
 
     def __post_init__(self) -> None:
         address = canonical_address(self.address)
-        if self.port is not None and not 0 <= self.port <= 65535:
-            raise ValueError(f"not a port: {self.port!r}")
-        others = [canonical_address(a) for a in self.addresses]
+        port = self.port  # bool is an int, but no port; 0 is what an SRV record may say (RFC 2782)
+        if port is not None and (type(port) is bool or not isinstance(port, int) or not 0 <= port <= 65535):
+            raise ValueError(f"not a port: {port!r}")
         object.__setattr__(self, "address", address)
-        object.__setattr__(self, "addresses", (address, *(a for a in others if a != address)))
+        unique = dict.fromkeys([address, *map(canonical_address, self.addresses)])
+        object.__setattr__(self, "addresses", tuple(unique))
 
     @property
     def endpoint(self) -> Endpoint:
@@ -134,7 +135,8 @@ class Peer:
         """What hashing strategies hash: the hostname where it is a name of its own, else `netloc`.
 
         A hostname that spells the peer's address, or that another member of the same set has too, identifies
-        nothing. So a StatefulSet pod that comes back with a new address keeps its keys.
+        nothing; in slices and in the parts of a `Change`, that set is the one they were taken from. So a StatefulSet
+        pod that comes back with a new address keeps its keys.
         """
         if self.hostname is None or self._ambiguous or self._names_own_address():
             return self.netloc
@@ -176,23 +178,42 @@ class PeerSet(Sequence[Peer], AbstractSet[Peer]):
     tuples; `&`, `|`, `-`, `^` give a `PeerSet`. `target` is what was asked for.
     """
 
-    __slots__ = ("_by_endpoint", "_hashed", "_peers", "target")
+    __slots__ = ("_by_endpoint", "_hashed", "_peers", "_target")
 
     def __init__(self, peers: Iterable[Peer] = (), *, target: str = "") -> None:
         by_endpoint: dict[Endpoint, Peer] = {}
         for peer in sorted(peers, key=_sort_key):
             by_endpoint.setdefault(peer.endpoint, peer)
         names = Counter(normal_name(p.hostname) for p in by_endpoint.values() if p.hostname is not None)
-        self._peers = tuple(
-            p if p.hostname is None else _marked(p, names[normal_name(p.hostname)] > 1) for p in by_endpoint.values()
+        self._hold(
+            tuple(
+                p if p.hostname is None else _marked(p, names[normal_name(p.hostname)] > 1)
+                for p in by_endpoint.values()
+            ),
+            target,
         )
+
+    def _hold(self, peers: tuple[Peer, ...], target: str) -> None:
+        self._peers = peers
         self._by_endpoint: dict[Endpoint, Peer] | None = None
         self._hashed: int | None = None
-        self.target = target
+        self._target = target
+
+    @classmethod
+    def _of(cls, peers: tuple[Peer, ...], target: str) -> PeerSet:
+        """Peers taken from a set: in order, one an endpoint, and as ambiguous as they were there."""
+        peer_set = cls.__new__(cls)
+        peer_set._hold(peers, target)
+        return peer_set
 
     @classmethod
     def _from_iterable(cls, it: Iterable[Any]) -> PeerSet:  # type: ignore[override]  # the hook of collections.abc.Set for &, |, -, ^
         return cls(it)
+
+    @property
+    def target(self) -> str:
+        """What was asked for, as the user wrote it."""
+        return self._target
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -242,11 +263,11 @@ class PeerSet(Sequence[Peer], AbstractSet[Peer]):
         return "{" + ", ".join(map(str, self._peers)) + "}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_restore, (self._peers, self.target))
+        return (_restore, (self._peers, self._target))
 
 
 def _restore(peers: tuple[Peer, ...], target: str) -> PeerSet:
-    return PeerSet(peers, target=target)
+    return PeerSet._of(peers, target)
 
 
 @dataclass(frozen=True)
@@ -267,14 +288,14 @@ class Change:
     @cached_property
     def removed(self) -> PeerSet:
         gone = (p for p in self.previous if self.current.get(p.endpoint) is None)
-        return PeerSet(gone, target=self.previous.target)
+        return PeerSet._of(tuple(gone), self.previous.target)
 
     @cached_property
     def updated(self) -> PeerSet:
         return self._select(lambda peer: self.previous.get(peer.endpoint) not in (None, peer))
 
     def _select(self, wanted: Callable[[Peer], bool]) -> PeerSet:
-        return PeerSet(filter(wanted, self.current), target=self.current.target)
+        return PeerSet._of(tuple(filter(wanted, self.current)), self.current.target)
 
     def __bool__(self) -> bool:
         return self.previous != self.current
