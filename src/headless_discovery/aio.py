@@ -15,9 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 from .asker import Askers
-from .balance import Strategy, pick_many
+from .balance import Strategy, acquire, pick_many
 from .balance.api import Key
-from .calling import Leasing, default_async_retrying, lease_untried
+from .calling import Leasing, async_attempts, lease_untried
 from .errors import DiscoveryError, LookupFailed, ServiceClosed
 from .model import Change, Peer, PeerSet, Status
 from .once import Cache
@@ -68,9 +68,10 @@ class LoopHost:
     def remove(self, sock: socket.socket) -> None:
         if sock in self.sockets:
             self.sockets.discard(sock)
-            if not self.loop.is_closed():
-                self.loop.remove_reader(sock)
-                self.loop.remove_writer(sock)
+            loop = self._loop()
+            if loop is not None and not loop.is_closed():
+                loop.remove_reader(sock)
+                loop.remove_writer(sock)
 
     def stagger(self) -> float:
         self._next_start = max(self.time(), self._next_start + START_SPACING)
@@ -98,8 +99,14 @@ async def _tell(watcher: Watcher) -> None:
             result = callback(change)
             if inspect.isawaitable(result):
                 await result
+        except asyncio.CancelledError as error:
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # the loop ends
+                raise
+            watcher.log(error)  # what the callback awaited was cancelled: its trouble alone
+            watcher.count_error()
         except Exception as error:
-            watcher.failed(error)
+            watcher.log(error)
+            watcher.count_error()
         finally:
             watcher.busy = False
 
@@ -253,7 +260,7 @@ class AsyncHeadlessService:
 
     def lease(self, key: Key | None = None, *, exclude: Collection[Peer] = ()) -> Leasing:
         """`with service.lease() as peer`: load-aware strategies count the peer as busy inside the block."""
-        return Leasing(self._ready().picker, key, exclude)
+        return Leasing(partial(acquire, self._ready().picker, key, exclude))
 
     async def call(
         self,
@@ -266,24 +273,24 @@ class AsyncHeadlessService:
     ) -> Any:
         """`await fn(peer, *args, **kwargs)`, again on another peer when it fails: re-raises the last exception.
 
-        `retrying` is a tenacity `AsyncRetrying`; by default three attempts, only after connection errors.
+        `retrying` is a tenacity `AsyncRetrying`; by default three attempts, only after connection errors. What is no
+        `Exception` (a cancellation) and what fails once the service is closed is never tried again.
         """
         tried: list[Peer] = []
-        async for attempt in (retrying or default_async_retrying()).copy(reraise=True):
-            with attempt:
-                lease = lease_untried(self._ready().picker, key, tried)
-                try:
-                    result = fn(lease.peer, *args, **kwargs)
+        result: Any = None
+        async for attempt in async_attempts(retrying):
+            try:
+                with Leasing(partial(lease_untried, self._ready().picker, key, tried)) as peer:
+                    result = fn(peer, *args, **kwargs)
                     if inspect.isawaitable(result):
                         result = await result
-                except BaseException as error:
-                    lease.release(error)
-                    raise
-                lease.release()
-            if not attempt.retry_state.outcome.failed:  # type: ignore[union-attr]
+            except Exception as error:
+                if isinstance(self._service.live, Closed):
+                    raise  # there is nobody left to try
+                attempt.retry_state.set_exception((type(error), error, error.__traceback__))
+            else:
                 attempt.retry_state.set_result(result)
-                return result
-        raise AssertionError("tenacity ended without result or exception")
+        return result
 
     # Changes.
 
@@ -292,7 +299,7 @@ class AsyncHeadlessService:
         return Subscription(self._watch(callback).cancel, self)
 
     def on_change(self, callback: F) -> F:
-        """`watch` as a decorator."""
+        """`watch` as a decorator. Before the service is started, also where no loop runs yet."""
         self._watch(callback)
         return callback
 
@@ -371,6 +378,11 @@ class AsyncHeadlessService:
         )
 
     def _watch(self, callback: Callable[[Change], Any] | None) -> Watcher:
+        if self._host is None and not isinstance(self._service.live, Closed):
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:  # as @service.on_change at module level: told once the service is started
+                return self._service.watchers.add(callback)
         host = self._begin()
         watcher = self._service.watchers.add(callback)
         if callback is not None:
@@ -387,6 +399,7 @@ class AsyncChanges(AsyncIterator[Change]):
 
     async def __anext__(self) -> Change:
         while self._watcher.active:
+            self._service._begin()  # it may have been made before there was a loop
             if (change := self._watcher.next()) is not None:
                 return change
             await self._service._signal.wait()
@@ -416,12 +429,14 @@ def _abandoned(service: Service, holder: list[LoopHost]) -> None:
     """The user's last reference is gone without close()."""
     if isinstance(service.live, Closed) or not holder:
         return
+    why = "nobody holds the service any more"
     loop = holder[0]._loop()
     if loop is None or loop.is_closed():
-        return
-    warnings.warn(f"unclosed service {service.target.text}", ResourceWarning, stacklevel=2)
-    with contextlib.suppress(RuntimeError):  # closed meanwhile
-        loop.call_soon_threadsafe(service.close, "nobody holds the service any more")
+        service.close(why)  # nothing runs it any more: only its sockets are left to close
+    else:
+        with contextlib.suppress(RuntimeError):  # closed meanwhile
+            loop.call_soon_threadsafe(service.close, why)
+    warnings.warn(f"unclosed service {service.target.text}", ResourceWarning, stacklevel=2)  # last: it may raise
 
 
 def _after_fork_in_child() -> None:

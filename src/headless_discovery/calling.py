@@ -1,8 +1,12 @@
-"""`call()`: retries on other peers, under tenacity. What both twins need of it."""
+"""`call()`: retries on other peers, under tenacity. What both twins need of it.
+
+tenacity decides whether and when there is another attempt. Each twin reports an attempt's outcome to it by hand, so
+that a cancellation never looks like something to try again, and conditions on results work.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .balance import Lease, acquire
@@ -11,7 +15,7 @@ from .errors import NoPeers
 from .model import Peer
 
 if TYPE_CHECKING:
-    from tenacity import AsyncRetrying, Retrying
+    from tenacity import AsyncRetrying, AttemptManager, Retrying
 
 ATTEMPTS = 3
 
@@ -26,17 +30,25 @@ def was_not_sent(error: BaseException | None) -> bool:
     return False
 
 
-def default_retrying() -> Retrying:
-    """Three attempts, at once, on other peers, only for connection errors."""
+def attempts(retrying: Retrying | None) -> Iterator[AttemptManager]:
+    """By default three, at once, only after connection errors. Raises the last exception when there are no more."""
     from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
-    return Retrying(stop=stop_after_attempt(ATTEMPTS), retry=retry_if_exception(was_not_sent), reraise=True)
+    if retrying is None:
+        retrying = Retrying(stop=stop_after_attempt(ATTEMPTS), retry=retry_if_exception(was_not_sent))
+    elif not isinstance(retrying, Retrying):
+        raise TypeError(f"retrying= must be a tenacity.Retrying, not {type(retrying).__name__}")
+    return iter(retrying.copy(reraise=True, retry_error_callback=None))
 
 
-def default_async_retrying() -> AsyncRetrying:
+def async_attempts(retrying: AsyncRetrying | None) -> AsyncIterator[AttemptManager]:
     from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
-    return AsyncRetrying(stop=stop_after_attempt(ATTEMPTS), retry=retry_if_exception(was_not_sent), reraise=True)
+    if retrying is None:
+        retrying = AsyncRetrying(stop=stop_after_attempt(ATTEMPTS), retry=retry_if_exception(was_not_sent))
+    elif not isinstance(retrying, AsyncRetrying):
+        raise TypeError(f"retrying= must be a tenacity.AsyncRetrying, not {type(retrying).__name__}")
+    return aiter(retrying.copy(reraise=True, retry_error_callback=None))
 
 
 def lease_untried(picker: Picker, key: Key | None, tried: list[Peer]) -> Lease:
@@ -54,11 +66,11 @@ def lease_untried(picker: Picker, key: Key | None, tried: list[Peer]) -> Lease:
 class Leasing:
     """`with service.lease() as peer`: the lease ends with the block, also when it raises."""
 
-    def __init__(self, picker: Picker, key: Key | None, exclude: Collection[Peer]) -> None:
-        self._arguments = (picker, key, exclude)
+    def __init__(self, acquire: Callable[[], Lease]) -> None:
+        self._acquire = acquire
 
     def __enter__(self) -> Peer:
-        self._lease = acquire(*self._arguments)
+        self._lease = self._acquire()
         return self._lease.peer
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:

@@ -9,11 +9,11 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast
 
-from .balance import Strategy, pick_many
+from .balance import Strategy, acquire, pick_many
 from .balance.api import Key
-from .calling import Leasing, default_retrying, lease_untried
+from .calling import Leasing, attempts, lease_untried
 from .errors import DiscoveryError, LookupFailed, ServiceClosed
 from .iothread import Signal, deliver, io
 from .model import Change, Peer, PeerSet, Status
@@ -134,14 +134,16 @@ class HeadlessService:
         try:
             return self._service.live.peers
         except NotReady:
-            return self._first(self._service.settings.timeout).peers
+            pass
+        return self._first(self._service.settings.timeout).peers
 
     def pick(self, key: Key | None = None, *, exclude: Collection[Peer] = ()) -> Peer:
         """The strategy's choice for `key`, without those of `exclude`. Waits as `peers` does. Raises `NoPeers`."""
         try:
             return self._service.live.picker.pick(key, exclude)
         except NotReady:
-            return self._first(self._service.settings.timeout).picker.pick(key, exclude)
+            pass
+        return self._first(self._service.settings.timeout).picker.pick(key, exclude)
 
     def pick_many(self, n: int, key: Key | None = None, *, exclude: Collection[Peer] = ()) -> list[Peer]:
         """Up to `n` different peers, for replicas or hedging. Raises `NoPeers` when there is none."""
@@ -149,7 +151,7 @@ class HeadlessService:
 
     def lease(self, key: Key | None = None, *, exclude: Collection[Peer] = ()) -> Leasing:
         """`with service.lease() as peer`: load-aware strategies count the peer as busy inside the block."""
-        return Leasing(self._ready().picker, key, exclude)
+        return Leasing(partial(acquire, self._ready().picker, key, exclude))
 
     def call(
         self,
@@ -162,22 +164,22 @@ class HeadlessService:
     ) -> T:
         """`fn(peer, *args, **kwargs)`, again on another peer when it fails: re-raises the last exception.
 
-        `retrying` is a tenacity `Retrying`; by default three attempts, only after connection errors.
+        `retrying` is a tenacity `Retrying`; by default three attempts, only after connection errors. What is no
+        `Exception` (Ctrl-C) and what fails once the service is closed is never tried again.
         """
         tried: list[Peer] = []
-        for attempt in (retrying or default_retrying()).copy(reraise=True):
-            with attempt:
-                lease = lease_untried(self._ready().picker, key, tried)
-                try:
-                    result = fn(lease.peer, *args, **kwargs)
-                except BaseException as error:
-                    lease.release(error)
-                    raise
-                lease.release()
-            if not attempt.retry_state.outcome.failed:  # type: ignore[union-attr]
+        result: Any = None
+        for attempt in attempts(retrying):
+            try:
+                with Leasing(partial(lease_untried, self._ready().picker, key, tried)) as peer:
+                    result = fn(peer, *args, **kwargs)
+            except Exception as error:
+                if isinstance(self._service.live, Closed):
+                    raise  # there is nobody left to try
+                attempt.retry_state.set_exception((type(error), error, error.__traceback__))
+            else:
                 attempt.retry_state.set_result(result)
-                return result
-        raise AssertionError("tenacity ended without result or exception")
+        return cast(T, result)
 
     # Changes.
 
@@ -323,9 +325,9 @@ def _resolve(outcome: Future[None], error: DiscoveryError | None) -> None:
 def _abandoned(service: Service) -> None:
     """The user's last reference is gone without close()."""
     if service in io.services:
-        warnings.warn(f"unclosed service {service.target.text}", ResourceWarning, stacklevel=2)
         io.call_soon(partial(service.close, "nobody holds the service any more"))
         io.call_soon(partial(io.detach, service))
+        warnings.warn(f"unclosed service {service.target.text}", ResourceWarning, stacklevel=2)  # last: it may raise
 
 
 _cache = Cache()
