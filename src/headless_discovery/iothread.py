@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import TypeAlias
 from weakref import WeakSet
@@ -187,7 +188,7 @@ class IOThread:
             log.exception("internal error in %r", callback)
 
     def _end(self) -> None:
-        for resource in (self._selector, self._wake_read, self._wake_write):
+        for resource in (*self._callbacks, self._selector, self._wake_read, self._wake_write):
             if resource is not None:
                 resource.close()
         self.thread = self._selector = self._wake_read = self._wake_write = None
@@ -211,8 +212,6 @@ class IOThread:
 
     def after_fork_in_child(self) -> None:
         """The parent's sockets are closed, never unregistered: the selector is shared with the parent."""
-        for sock in self._callbacks:
-            sock.close()
         self._end()
         self._new_state()
         for signal in self.signals:
@@ -245,7 +244,11 @@ class Workers:
             self._threads += 1
             number = self._threads
         thread = threading.Thread(target=self._run, name=f"headless-discovery-callback-{number}", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads, or the interpreter ends: the job waits for a thread there is
+            with self._condition:
+                self._threads -= 1
 
     def _run(self) -> None:
         generation = self._generation
@@ -266,27 +269,33 @@ workers = Workers()
 
 
 def deliver(watchers: list[Watcher]) -> None:
-    """Call these subscribers on callback threads."""
+    """Call these subscribers on callback threads. Under the lock.
+
+    Each has one job at most in the queue: while all threads are held up, the queue does not grow.
+    """
     for watcher in watchers:
-        workers.submit(lambda watcher=watcher: _tell(watcher))  # type: ignore[misc]
+        if not watcher.busy:
+            watcher.busy = True
+            workers.submit(partial(_tell, watcher))
 
 
 def _tell(watcher: Watcher) -> None:
     """One change to one subscriber; what came meanwhile is another turn, behind everybody else's."""
     with io.lock:
-        if watcher.busy or (change := watcher.next()) is None:
+        if (change := watcher.next()) is None:
+            watcher.busy = False
             return
-        watcher.busy = True
     callback = watcher.callback
     assert callback is not None
     try:
         callback(change)
     except BaseException as error:
+        watcher.log(error)
         with io.lock:
-            watcher.failed(error)
+            watcher.count_error()
     with io.lock:
         watcher.busy = False
-    deliver([watcher])
+        deliver([watcher])
 
 
 os.register_at_fork(

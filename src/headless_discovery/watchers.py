@@ -17,17 +17,21 @@ log = logging.getLogger("headless_discovery")
 
 
 class Watcher:
-    """One subscriber. `callback` is None where changes are fetched (`changes()`)."""
+    """One subscriber. `callback` is None where changes are fetched (`changes()`).
+
+    `busy`: its callback runs, or is about to.
+    """
 
     def __init__(self, watchers: Watchers, callback: Callable[[Change], Any] | None) -> None:
         self.callback = callback
         self.busy = False
         self._watchers = watchers
         self._told: PeerSet | None = None
+        self._cancelled = False
 
     @property
     def active(self) -> bool:
-        return self in self._watchers.all
+        return not (self._cancelled or self._watchers.closed)
 
     def next(self) -> Change | None:
         """The change to tell now, or None; telling it is a promise, so it is told once. Cancelled ones get none."""
@@ -43,35 +47,45 @@ class Watcher:
         self._told = current
         return change
 
-    def failed(self, error: BaseException) -> None:
-        """The callback raised: that is logged and counted, and stops nothing."""
-        self._watchers.errors += 1
+    def log(self, error: BaseException) -> None:
+        """The callback raised: that is logged and counted, and stops nothing. Log without a lock held: handlers are
+        the user's code.
+        """
         log.error("callback %r raised; it stays subscribed", self.callback, exc_info=error)
 
+    def count_error(self) -> None:
+        self._watchers.errors += 1
+
     def cancel(self) -> None:
-        self._watchers.all.pop(self, None)
+        self._cancelled = True
+        self._watchers.called.pop(self, None)
 
 
 class Watchers:
-    """All subscribers of one service."""
+    """All subscribers of one service. `called` has those with a callback; the others are their iterators' to keep,
+    so that an iterator which is dropped leaves nothing behind.
+    """
 
     def __init__(self) -> None:
-        self.all: dict[Watcher, None] = {}
+        self.called: dict[Watcher, None] = {}
+        self.closed = False
         self.current: PeerSet | None = None
         self.errors = 0
 
     def add(self, callback: Callable[[Change], Any] | None) -> Watcher:
         watcher = Watcher(self, callback)
-        self.all[watcher] = None
+        if callback is not None:
+            self.called[watcher] = None
         return watcher
 
     def publish(self, current: PeerSet) -> list[Watcher]:
         """Make `current` what is to be told; the watchers that wait for a call."""
         self.current = current
-        return [watcher for watcher in self.all if watcher.callback is not None and not watcher.busy]
+        return [watcher for watcher in self.called if not watcher.busy]
 
     def close(self) -> None:
-        self.all.clear()
+        self.closed = True
+        self.called.clear()
 
 
 class Subscription:
