@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -12,10 +14,12 @@ MAX_ENTRIES = 1024
 
 
 class Cache:
-    """Bounded: the oldest entry goes first. Needs no lock, as each step is one operation on a dict."""
+    """Bounded: the oldest entry goes first. Each step is one operation on a dict, so there is no lock to hold: no other
+    thread and no fork() finds anything half done.
+    """
 
     def __init__(self) -> None:
-        self._entries: dict[str, tuple[float, PeerSet]] = {}
+        self._entries: OrderedDict[str, tuple[float, PeerSet]] = OrderedDict()
 
     @staticmethod
     def key(target: str | Iterable[str], port: object, options: Mapping[str, Any]) -> str:
@@ -30,5 +34,6 @@ class Cache:
         """`lasts` in seconds; None for what is never asked (static peers)."""
         self._entries.pop(key, None)
         self._entries[key] = (inf if lasts is None else now + lasts, found)
-        while len(self._entries) > MAX_ENTRIES:
-            self._entries.pop(next(iter(self._entries)), None)
+        with suppress(KeyError):  # other threads have emptied it
+            while len(self._entries) > MAX_ENTRIES:
+                self._entries.popitem(last=False)
