@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
@@ -16,10 +17,15 @@ from .watchers import Watcher
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
+log = logging.getLogger("headless_discovery")
+
 RetryWait: TypeAlias = "Callable[[RetryCallState], float]"
 Protocol: TypeAlias = Literal["tcp", "udp", "sctp"]
 Targets: TypeAlias = str | Iterable[str]
 SelfAddresses: TypeAlias = bool | str | Iterable[str]
+
+
+MIN_WAIT = 0.01  # seconds: wait_none() must not ask a failing server as fast as it can say no
 
 
 class OneShot(TypedDict, total=False):
@@ -89,7 +95,7 @@ def build(
         parsed,
         settings,
         make(strategy, seed),
-        backoff=_full_jitter(rng) if retry_wait is None else _tenacity(retry_wait),
+        backoff=_full_jitter(rng) if retry_wait is None else _tenacity(retry_wait, _full_jitter(rng)),
         exclude_self=ExcludeSelf(exclude_self),
         rng=rng,
         notify=notify,
@@ -106,7 +112,7 @@ def _full_jitter(rng: random.Random) -> Backoff:
     return wait
 
 
-def _tenacity(retry_wait: RetryWait) -> Backoff:
+def _tenacity(retry_wait: RetryWait, otherwise: Backoff) -> Backoff:
     """Any tenacity wait: it sees the number of failures in a row and the last error."""
 
     def wait(failures: int, error: LookupFailed) -> float:
@@ -116,6 +122,10 @@ def _tenacity(retry_wait: RetryWait) -> Backoff:
         state = RetryCallState(no_retrying, None, (), {})
         state.attempt_number = failures
         state.set_exception((type(error), error, error.__traceback__))
-        return float(retry_wait(state))
+        try:
+            return max(MIN_WAIT, float(retry_wait(state)))
+        except Exception:  # the user's code; a service must not stop for it
+            log.exception("retry_wait %r raised; the default is used instead", retry_wait)
+            return otherwise(failures, error)
 
     return wait
