@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from functools import partial
@@ -13,10 +14,14 @@ from .lookup import Answer, Held, Lookup, Memory
 from .resolvconf import ResolvConf, ResolvConfFile
 from .settings import Settings
 from .target import Question
-from .transport import Conversation, Host
+from .transport import Carrier, Conversation, Host
+
+log = logging.getLogger("headless_discovery")
 
 # The outcome, and how many queries it took.
 Outcome: TypeAlias = Callable[[Answer | LookupFailed, int], None]
+# What carries a lookup: over sockets, but in virtual time in the simulation.
+Converse: TypeAlias = Callable[[Host, Lookup, Callable[[], None]], Carrier]
 
 
 class Asking:
@@ -33,10 +38,10 @@ class Asking:
 
 
 class _Flight:
-    def __init__(self, host: Host, lookup: Lookup, ended: Callable[[], None]) -> None:
+    def __init__(self, host: Host, converse: Converse, lookup: Lookup, ended: Callable[[], None]) -> None:
         self._lookup = lookup
         self._ended = ended
-        self._conversation = Conversation(host, lookup, self._done)
+        self._conversation = converse(host, lookup, self._done)
         self._waiting: list[Asking] = []
 
     def join(self, outcome: Outcome) -> Asking:
@@ -60,15 +65,21 @@ class _Flight:
         assert result is not None
         queries = self._lookup.queries
         while self._waiting:
-            self._waiting.pop(0).outcome(result, queries)
+            try:
+                self._waiting.pop(0).outcome(result, queries)
+            except Exception:  # one service's trouble must not keep the others waiting
+                log.exception("internal error at the end of a lookup")
             queries = 0  # counted once, however many share them
 
 
 class Asker:
     """Asks one question for all services on this host that have it."""
 
-    def __init__(self, host: Host, files: ConfFiles, question: Question, settings: Settings) -> None:
+    def __init__(
+        self, host: Host, converse: Converse, files: ConfFiles, question: Question, settings: Settings
+    ) -> None:
         self._host = host
+        self._converse = converse
         self._files = files
         self._question = question
         self._settings = settings
@@ -86,7 +97,7 @@ class Asker:
             outcome(error, 0)
             return None
         lookup = Lookup(self._question, conf, self._settings, self._memory, self._rng, held)
-        flight = _Flight(self._host, lookup, partial(self._land, held))
+        flight = _Flight(self._host, self._converse, lookup, partial(self._land, held))
         self._flights[held] = flight
         asking = flight.join(outcome)
         flight.start()
@@ -120,13 +131,16 @@ class ConfFiles:
 class Askers:
     """The askers of one host; each lives as long as a service uses it."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, converse: Converse = Conversation) -> None:
         self._host = host
+        self._converse = converse
         self._files = ConfFiles()
         self._askers: WeakValueDictionary[tuple[Question, Settings], Asker] = WeakValueDictionary()
 
     def get(self, question: Question, settings: Settings) -> Asker:
         asker = self._askers.get((question, settings))
         if asker is None:
-            asker = self._askers[question, settings] = Asker(self._host, self._files, question, settings)
+            asker = self._askers[question, settings] = Asker(
+                self._host, self._converse, self._files, question, settings
+            )
         return asker
