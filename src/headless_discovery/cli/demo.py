@@ -177,7 +177,7 @@ def _run(console: Console, *, live: bool, scale: float, one_address: bool) -> in
             cluster.name,
             port=PORT_NAME,
             nameservers=[cluster.dns.nameserver],
-            timeout=1.0,
+            timeout=max(0.5, scale) if hasty else 1.0,
             min_ttl=scale if hasty else 1.0,
             retry_wait=wait_random(0.1, 0.5),
         )

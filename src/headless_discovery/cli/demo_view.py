@@ -20,7 +20,8 @@ from .demo_cluster import Cluster, Endpoint
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_black")
 STATES = {"fresh": "green", "stale": "yellow", "empty": "red", "starting": "cyan", "closed": "red"}
-TWO_COLUMNS = 92  # terminals of at least this width have peers and changes side by side
+TWO_COLUMNS = 88  # terminals of at least this width have peers and changes side by side
+PAGE_SECONDS = 3.0  # where not all strategies fit, they take turns
 
 
 class Glyphs(NamedTuple):
@@ -107,7 +108,7 @@ class View:
         self._say(Text(text, style))
 
     def _say(self, line: Text, *, log: bool = True) -> None:
-        line = Text.assemble((f"{self._world.elapsed:5.1f} s  ", "dim"), line)
+        line = Text.assemble((f"{self._world.elapsed:5.1f} s ", "dim"), line)
         if log:
             self._world.log.append(line)
         if not self.live:
@@ -117,33 +118,31 @@ class View:
 
     def frame(self) -> RenderableType:
         world, width, height = self._world, self.console.width, self.console.height
-        wide = width >= TWO_COLUMNS
         peers = list(world.observer.peers)
+        head, foot = [self._head(width), self._act(width)], self._status(width)
+        strategies = len(world.spreads.all)
+        spare = height - len(head) - len(foot) - 4  # two borders: changes (beside peers where there is room), shares
         rows = max(5, len(peers)) + 1
-        if wide:
-            log = self._log(rows)
+        middle: list[RenderableType]
+        if width >= TWO_COLUMNS:
+            rows = max(rows, min(rows + 4, spare - strategies))
             table = Table.grid(expand=True)
+            table.add_column(ratio=9)
             table.add_column(ratio=11)
-            table.add_column(ratio=10)
-            table.add_row(self._panel("peers", self._peers(peers, rows)), self._panel("changes", log))
-            middle: list[RenderableType] = [table]
-            used = rows + 2
+            table.add_row(self._panel("peers", self._peers(peers, rows)), self._panel("changes", self._log(rows)))
+            middle = [table]
+            room = spare - rows
         else:
-            shown = min(rows, max(3, height - 18))
-            middle = [
-                self._panel("peers", self._peers(peers, len(peers) + 1)),
-                self._panel("changes", self._log(shown)),
-            ]
-            used = len(peers) + 1 + 2 + shown + 2
-        head = [self._head(width), self._act(width)]
-        foot = self._status(width)
-        room = height - used - 2 - len(head) - len(foot)
-        spreads = (
-            []
-            if room < 1
-            else [self._panel(_spread_title(width), self._spreads(world.spreads.all[:room], width, moved=True))]
-        )
-        return Group(*head, *middle, *spreads, *foot)
+            spare -= rows + 2
+            shown = max(3, min(rows, spare - strategies))
+            middle = [self._panel("peers", self._peers(peers, rows)), self._panel("changes", self._log(shown))]
+            room = spare - shown
+        if room < 1:  # what does not fit is cut off below
+            return Group(*head, *foot, *middle)
+        page = int(world.elapsed / PAGE_SECONDS) % -(-strategies // room) * room if strategies else 0
+        spreads = self._spreads(world.spreads.all[page : page + room], width, moved=True)
+        middle.append(self._panel(_spread_title(width), spreads))
+        return Group(*head, *middle, *foot)
 
     def _panel(self, title: str, content: RenderableType) -> Panel:
         return Panel(content, title=f"[bold]{title}[/]", title_align="left", border_style="dim", box=self.glyphs.box)
@@ -165,7 +164,7 @@ class View:
 
     def _peers(self, peers: Sequence[Peer], rows: int) -> RenderableType:
         world, served = self._world, self._world.cluster.served
-        table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim", show_edge=False)
+        table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
         table.add_column("pod", no_wrap=True)
         table.add_column("address", no_wrap=True, ratio=1)
         table.add_column("served", justify="right", no_wrap=True)
@@ -190,16 +189,19 @@ class View:
 
     def _spreads(self, spreads: Sequence[Spread], width: int, *, moved: bool) -> RenderableType:
         moved = moved and width >= 60
-        table = Table.grid(expand=True, padding=(0, 1, 0, 0))
+        table = Table.grid(expand=True, padding=(0, 1, 0, 0), pad_edge=False)
         table.add_column(no_wrap=True)
         table.add_column(ratio=1, no_wrap=True)
         table.add_column(justify="right", no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
+        if moved:
+            table.add_column(justify="right", no_wrap=True)
         name_width = max((len(spread.strategy) for spread in spreads), default=0)
-        room = width - 4 - name_width - 2 - 5 - (13 if moved else 1)
+        room = width - 4 - name_width - 2 - 4 - (13 if moved else 0)
         for spread in spreads:
-            share = f"{spread.moved:6.1%} moved" if moved and spread.moved is not None else ""
-            table.add_row(spread.strategy, self._bar(spread, max(8, room)), f"{spread.peak:.2f}", share)
+            row: list[RenderableType] = [spread.strategy, self._bar(spread, max(8, room)), f"{spread.peak:.2f}"]
+            if moved:
+                row.append("" if spread.moved is None else f"{spread.moved:6.1%} moved")
+            table.add_row(*row)
         return table
 
     def _bar(self, spread: Spread, width: int) -> Text:
@@ -264,10 +266,10 @@ class View:
 
     def _acts(self, width: int) -> Table:
         hashing = [spread.strategy for spread in self._world.spreads.all if spread.owners is not None]
-        hashing = hashing[: max(1, (width - 55) // 18)]
+        hashing = hashing[: max(0, (width - 38) // 18)]
         table = Table(box=self.glyphs.box, expand=True, border_style="dim", header_style="dim", padding=(0, 1))
         table.add_column("", width=2)
-        table.add_column("what happened", ratio=1)
+        table.add_column("what happened", ratio=1, min_width=16)
         table.add_column("seen after", justify="right")
         for name in hashing:
             table.add_column(f"keys moved: {name}" if name == hashing[0] else name, justify="right", max_width=15)
