@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol, TypeAlias
 
 from .asker import Asker, Askers, Asking
+from .balance import Lease, acquire, pick_many
 from .balance.api import Key, Picker, Strategy
 from .errors import DiscoveryError, LookupFailed, NoPeers, ServiceClosed, TargetError
 from .lookup import Answer
@@ -104,6 +105,12 @@ class _Remaining:
 
     def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
         return self.old.pick(key, [*exclude, *self._gone])
+
+    def acquire(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Lease:
+        return acquire(self.old, key, [*exclude, *self._gone])
+
+    def pick_many(self, n: int, key: Key | None = None, exclude: Collection[Peer] = ()) -> list[Peer]:
+        return pick_many(self.old, n, key, [*exclude, *self._gone])
 
 
 class _Broken:
@@ -249,7 +256,7 @@ class Service:
             return
         self._host = host
         self._rng.seed()
-        for watcher in self.watchers.all:
+        for watcher in self.watchers.called:
             watcher.busy = False
         for name in self._names:
             name.asking, name.in_flight, name.timer = None, False, None
@@ -260,7 +267,7 @@ class Service:
         if isinstance(self.live, Live) and self.live.peers:  # or every worker goes on with the same next peer
             self._picker = None
             self.live = Live(self.live.peers, self._build(self.live.peers))
-        self._deliver([watcher for watcher in self.watchers.all if watcher.callback is not None])
+        self._deliver(list(self.watchers.called))
 
     def _sleep(self, name: _Name) -> None:
         assert self._host is not None
@@ -421,8 +428,8 @@ class ExcludeSelf:
 def _own_endpoint(text: str) -> str | Endpoint:
     from .target import parse
 
-    found = parse(text) if isinstance(text, str) else None
-    if found is None or len(found.static) != 1:
-        raise TargetError(f"exclude_self: {text!r} is neither an address nor address:port")
-    peer = found.static[0]
+    try:
+        (peer,) = parse(text).static
+    except (TargetError, ValueError):
+        raise TargetError(f"exclude_self: {text!r} is neither an address nor address:port") from None
     return peer.address if peer.port is None else peer.endpoint
