@@ -8,6 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Speed is no test's business: the machine may be busy.
+settings.register_profile("headless-discovery", deadline=None)
+settings.load_profile("headless-discovery")
 
 RequireProgram = Callable[[str, str], Path]
 

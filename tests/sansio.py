@@ -10,11 +10,11 @@ from itertools import count
 
 from headless_discovery.lookup import Answer, Detail, Exchange, Held, Key, Lookup, LookupFailed, Memory, Part
 from headless_discovery.membership import Membership
+from headless_discovery.message import CNAME, NXDOMAIN, SRV, A, Message, RRset, Srv
 from headless_discovery.model import PeerSet, packed_address
 from headless_discovery.resolvconf import ResolvConf
 from headless_discovery.settings import Settings
 from headless_discovery.target import Server, parse
-from headless_discovery.wire import CNAME, NXDOMAIN, SRV, A, Message, RRset, Srv
 
 NS1, NS2, NS3 = Server("10.96.0.10"), Server("10.96.0.11"), Server("10.96.0.12")
 FIRST = Held()

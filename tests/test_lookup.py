@@ -6,9 +6,9 @@ import pytest
 
 from headless_discovery import LookupFailed
 from headless_discovery.lookup import Held, Key
+from headless_discovery.message import AAAA, CNAME, FORMERR, NOTIMP, REFUSED, SERVFAIL, SRV, A, RRset, Srv
 from headless_discovery.model import packed_address
 from headless_discovery.target import Server
-from headless_discovery.wire import AAAA, CNAME, FORMERR, NOTIMP, REFUSED, SERVFAIL, SRV, A, RRset, Srv
 from sansio import NS1, NS2, NS3, SVC, Client, Net, addresses, found, message, nodata, nxdomain, srv_found
 
 SUFFIXES = ("moon.svc.cluster.local", "svc.cluster.local", "cluster.local")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from headless_discovery.lookup import Answer, Held
 from headless_discovery.membership import CHANCE, HABIT
-from headless_discovery.wire import AAAA, SRV, A
+from headless_discovery.message import AAAA, SRV, A
 from sansio import SVC, Watch, a_part, answer, negative, srv_part
 
 WEB = [f"web-{i}.{SVC}" for i in range(10)]

@@ -14,11 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from .errors import LookupFailed
-from .model import address_in_label, address_text, packed_address
-from .resolvconf import ResolvConf
-from .settings import Settings
-from .target import Question, Server
-from .wire import (
+from .message import (
     AAAA,
     BADVERS,
     CNAME,
@@ -30,10 +26,14 @@ from .wire import (
     TYPE_NAMES,
     A,
     Message,
-    Query,
     Srv,
     WireError,
 )
+from .model import address_in_label, address_text, packed_address
+from .resolvconf import ResolvConf
+from .settings import Settings
+from .target import Question, Server
+from .wire import Query
 
 ATTEMPTS = (1.0, 2.0)  # seconds of waiting for UDP, the first and the second time a server is asked
 TCP_CONNECT, TCP_EXCHANGE = 1.0, 3.0

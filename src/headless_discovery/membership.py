@@ -15,9 +15,9 @@ from math import inf, log
 
 from .errors import DiscoveryError, LookupFailed
 from .lookup import Answer, Detail, Held, Key, Part
+from .message import SRV
 from .model import Peer, PeerSet, address_in_label, address_text
 from .settings import Settings
-from .wire import SRV
 
 YOUNG = 10.0  # seconds for which one complete answer is not enough: replicas behind one address disagree a while
 EMPTY_ANSWERS = 3

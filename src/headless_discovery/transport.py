@@ -9,8 +9,9 @@ from contextlib import suppress
 from typing import Protocol
 
 from .lookup import Exchange, Lookup
+from .message import Message, WireError
 from .target import Server
-from .wire import Frames, Message, WireError, frame
+from .wire import Frames, frame
 
 MAX_DATAGRAM = 65_535
 READS_PER_WAKE = 16  # a flood on one socket must not keep the others waiting
@@ -28,6 +29,13 @@ class Host(Protocol):
     def add_reader(self, sock: socket.socket, callback: Callable[[], None]) -> None: ...
     def add_writer(self, sock: socket.socket, callback: Callable[[], None]) -> None: ...
     def remove(self, sock: socket.socket) -> None: ...
+
+
+class Carrier(Protocol):
+    """What carries one lookup to its end."""
+
+    def start(self) -> None: ...
+    def cancel(self) -> None: ...
 
 
 class Conversation:

@@ -1,0 +1,64 @@
+"""dnspython reads what `reader` does not recognise: rare record types, odd names, messages cut in mid-record."""
+
+from __future__ import annotations
+
+import dns.message
+import dns.rdatatype
+import dns.rdtypes.ANY.CNAME
+import dns.rdtypes.ANY.SOA
+import dns.rdtypes.IN.A
+import dns.rdtypes.IN.AAAA
+import dns.rdtypes.IN.SRV
+
+from .message import AAAA, CNAME, NS, SOA, SRV, A, Message, RRset, Srv, Value, WireError
+from .model import normal_name, packed_address
+
+_AA, _TC, _RA = 0x0400, 0x0200, 0x0080
+
+
+def read(data: bytes) -> Message:
+    """Parse one message. Raises `WireError`."""
+    if len(data) < 12:
+        raise WireError("shorter than a header")
+    flags = int.from_bytes(data[2:4], "big")
+    try:
+        parsed = dns.message.from_wire(data, continue_on_error=bool(flags & _TC))
+    except Exception as error:  # garbage raises anything from ValueError to struct.error, beside DNSException
+        raise WireError(f"{type(error).__name__}: {error}") from None
+    message = Message(
+        rcode=int(parsed.rcode()),
+        authoritative=bool(flags & _AA),
+        truncated=bool(flags & _TC),
+        recursion_available=bool(flags & _RA),
+        size=len(data),
+    )
+    for rrset in parsed.answer:
+        if rrset.rdclass != 1 or rrset.rdtype not in (A, AAAA, SRV, CNAME):
+            continue
+        name = normal_name(rrset.name.to_text())
+        message.answer[name, int(rrset.rdtype)] = RRset(_ttl(rrset.ttl), [_value(rdata) for rdata in rrset])
+    for rrset in parsed.additional:
+        if rrset.rdclass == 1 and rrset.rdtype in (A, AAAA):
+            name = normal_name(rrset.name.to_text())
+            message.glue.setdefault(name, []).extend(packed_address(rdata.address) for rdata in rrset)
+    for rrset in parsed.authority:
+        if rrset.rdtype == SOA:
+            message.soa = (_ttl(rrset.ttl), _ttl(rrset[0].minimum))
+        elif rrset.rdtype == NS:
+            message.has_ns = True
+    return message
+
+
+def _ttl(ttl: int) -> int:
+    return 0 if ttl & 0x8000_0000 else ttl
+
+
+def _value(rdata: object) -> Value:
+    match rdata:
+        case dns.rdtypes.IN.A.A() | dns.rdtypes.IN.AAAA.AAAA():
+            return packed_address(rdata.address)
+        case dns.rdtypes.IN.SRV.SRV():
+            return Srv(rdata.priority, rdata.weight, rdata.port, normal_name(rdata.target.to_text()))
+        case dns.rdtypes.ANY.CNAME.CNAME():
+            return normal_name(rdata.target.to_text())
+    raise WireError(f"unexpected rdata {rdata!r}")
