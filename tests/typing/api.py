@@ -32,13 +32,21 @@ from headless_discovery import (
     resolve,
 )
 from headless_discovery.balance import (
+    BoundedLoad,
     ConsistentHash,
     Hashed,
+    JumpHash,
+    LeastLoaded,
+    Maglev,
     Picker,
+    Prefer,
     Random,
+    Rendezvous,
     RingHash,
     RoundRobin,
     Strategy,
+    Subset,
+    Weighted,
 )
 from headless_discovery.testing import DNSServer
 
@@ -218,6 +226,8 @@ class NoBuild:
 
 def strategies() -> None:
     every: list[Strategy] = [RoundRobin(), Random(), ConsistentHash(vnodes=100), RingHash(min_ring_size=512), First()]
+    every += [Weighted(), Maglev(table_size=65537), Rendezvous(), JumpHash(), LeastLoaded(), BoundedLoad(factor=1.5)]
+    every += [Subset(First(), 10), Subset("random", 10), Prefer(RoundRobin(), lambda p: p.ordinal == 0)]
     ConsistentHash(hash_key=lambda p: p.netloc)
     RingHash(hash_key=lambda p: p.port)  # type: ignore[arg-type,return-value]
     picker: Picker = every[0].build(PeerSet(), None)
