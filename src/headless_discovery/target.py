@@ -65,8 +65,8 @@ def parse(
     zone_policy: str = "prefer",
 ) -> Target:
     """Read a target (a name, a literal, `dns://...`, or several). Raises `TargetError` naming the part at fault."""
-    if not isinstance(target, str) and not isinstance(target, Iterable):
-        raise TargetError(f"target must be a str or a list of them, not {type(target).__name__}")
+    if isinstance(target, bytes) or not isinstance(target, str | Iterable):
+        raise TargetError(f"the target must be a str or a list of them, not {type(target).__name__}")
     parts = target.split(",") if isinstance(target, str) else list(target)
     text = target if isinstance(target, str) else ",".join(map(str, parts))
     if not text.strip():
@@ -104,6 +104,15 @@ def _one(text: str, port: int | str | None, protocol: str, has_servers: bool, sc
             raise TargetError(f"{text!r} is an address, which is not looked up: port={port!r} needs a name")
         return Peer(address, port)
 
+    question = _question(text, host, port, protocol, scope, server)
+    if len(str(question)) > 253:
+        raise TargetError(f"{text!r}: the name to ask for, {question}, is longer than 253 octets (RFC 1035, 2.3.4)")
+    return question
+
+
+def _question(
+    text: str, host: str, port: int | str | None, protocol: str, scope: str, server: Server | None
+) -> Question:
     absolute = host.endswith(".")
     name = _name(host, text)
     labels = name.split(".")
@@ -153,10 +162,11 @@ def _split_port(text: str, whole: str) -> tuple[str, int | None]:
 
 
 def _number(digits: str, whole: str) -> int:
-    if not (digits.isascii() and digits.isdigit()) or not 0 < int(digits[:6]) <= 65535:
+    number = digits.lstrip("0") if digits.isascii() and digits.isdigit() else ""
+    if not 0 < len(number) <= 5 or int(number) > 65535:
         hint = f'; a port name goes into port="{digits}"' if _PORT_NAME.fullmatch(digits) else ""
         raise TargetError(f"{whole!r}: port {digits!r} is not a number from 1 to 65535{hint}")
-    return int(digits)
+    return int(number)
 
 
 def _port(port: int | str | None) -> int | str | None:
@@ -193,6 +203,8 @@ def _name(host: str, whole: str) -> str:
             name = dns.name.from_text(name, None).to_text()  # IDNA
         except dns.exception.DNSException as error:
             raise TargetError(f"{whole!r}: {error}") from None
+        if name.rpartition(".")[2].isdigit():  # written with digits of another script
+            raise TargetError(f"{whole!r}: {host!r} is not a valid IP address")
     for label in name.split("."):
         if not label:
             raise TargetError(f"{whole!r}: the name {host!r} has an empty label")
@@ -200,8 +212,6 @@ def _name(host: str, whole: str) -> str:
             raise TargetError(f"{whole!r}: the label {label!r} is longer than 63 octets (RFC 1035, 2.3.4)")
         if not _LABEL.fullmatch(label):
             raise TargetError(f"{whole!r}: {label!r} is not a DNS label (letters, digits, '-' inside, '_')")
-    if len(name) > 253:
-        raise TargetError(f"{whole!r}: the name is longer than 253 octets (RFC 1035, 2.3.4)")
     return normal_name(name)
 
 
@@ -211,7 +221,7 @@ def _zone_prefix(zone: str | None, policy: str) -> str:
         raise TargetError(f"zone_policy={policy!r}: must be 'prefer' or 'pin'")
     if zone is None:
         return ""
-    if not _LABEL.fullmatch(zone):
+    if not isinstance(zone, str) or not _LABEL.fullmatch(zone):
         raise TargetError(f"zone={zone!r} is not a DNS label")
     return f"{zone.lower()}.{policy}._zone"
 
