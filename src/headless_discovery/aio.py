@@ -51,6 +51,12 @@ class LoopHost:
         assert loop is not None
         return loop
 
+    @property
+    def gone(self) -> bool:
+        """The loop is closed: nothing runs on it any more, so anybody may clear up."""
+        loop = self._loop()
+        return loop is None or loop.is_closed()
+
     def time(self) -> float:
         return time.monotonic()
 
@@ -68,10 +74,9 @@ class LoopHost:
     def remove(self, sock: socket.socket) -> None:
         if sock in self.sockets:
             self.sockets.discard(sock)
-            loop = self._loop()
-            if loop is not None and not loop.is_closed():
-                loop.remove_reader(sock)
-                loop.remove_writer(sock)
+            if not self.gone:
+                self.loop.remove_reader(sock)
+                self.loop.remove_writer(sock)
 
     def stagger(self) -> float:
         self._next_start = max(self.time(), self._next_start + START_SPACING)
@@ -223,7 +228,7 @@ class AsyncHeadlessService:
     async def close(self) -> None:
         """End all lookups and subscriptions. Waiters get `ServiceClosed`. Calling it again does nothing."""
         self._finalizer.detach()
-        if self._host is not None and not isinstance(self._service.live, Closed):
+        if self._host is not None and not self._host.gone and not isinstance(self._service.live, Closed):
             self._on_loop()
         self._service.close(f"the service {self.target} was closed")
 
@@ -430,12 +435,11 @@ def _abandoned(service: Service, holder: list[LoopHost]) -> None:
     if isinstance(service.live, Closed) or not holder:
         return
     why = "nobody holds the service any more"
-    loop = holder[0]._loop()
-    if loop is None or loop.is_closed():
-        service.close(why)  # nothing runs it any more: only its sockets are left to close
+    if holder[0].gone:
+        service.close(why)
     else:
         with contextlib.suppress(RuntimeError):  # closed meanwhile
-            loop.call_soon_threadsafe(service.close, why)
+            holder[0].loop.call_soon_threadsafe(service.close, why)
     warnings.warn(f"unclosed service {service.target.text}", ResourceWarning, stacklevel=2)  # last: it may raise
 
 
