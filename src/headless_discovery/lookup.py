@@ -128,6 +128,7 @@ class Memory:
     tcp_until: dict[tuple[str, Rdtype], float] = field(default_factory=dict)
     no_edns: set[Server] = field(default_factory=set)
     glue: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    addresses: dict[Rdtype, Members] = field(default_factory=dict)  # of the last answer, all of them usable
 
     def use(self, conf: ResolvConf) -> None:
         if conf != self.conf:
@@ -513,10 +514,16 @@ class Lookup:
             return Part(rdtype, reply.ttl, nxdomain=reply.nxdomain, has_soa=message.soa is not None)
         if rdtype == SRV:
             return (yield from self._srv_part(name, reply))
-        usable = self._usable(reply.values, reply.server)
-        if not usable:
-            raise self._all_refused(name)
-        return Part(rdtype, reply.ttl, dict.fromkeys(usable), complete=not message.truncated)
+        # Mostly nothing changed; then the very mapping of the last answer says so to whoever compares.
+        members = self._memory.addresses.pop(rdtype, None)
+        if members is None or members.keys() != set(reply.values):
+            usable = self._usable(reply.values, reply.server)
+            if not usable:
+                raise self._all_refused(name)
+            members = dict.fromkeys(usable)
+        if not self._refused:
+            self._memory.addresses[rdtype] = members
+        return Part(rdtype, reply.ttl, members, complete=not message.truncated)
 
     def _usable(self, addresses: Iterable[bytes], server: Server) -> list[bytes]:
         """v4-mapped addresses unwrapped, then without those that no peer may have."""

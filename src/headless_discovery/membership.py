@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
 from math import inf, log
 
 from .errors import DiscoveryError, LookupFailed
-from .lookup import Answer, Detail, Held, Key, Part
+from .lookup import Answer, Detail, Held, Key, Members, Part
 from .message import SRV
 from .model import Peer, PeerSet, address_in_label, address_text
 from .settings import Settings
@@ -47,7 +47,7 @@ class _Scope:
     def clear(self) -> bool:
         """Nobody is in; true if somebody was."""
         was_there = bool(getattr(self, "members", False))
-        self.members: dict[Key, Detail | None] = {}
+        self.members: Members = {}  # replaced, never changed: answers share it
         self.latest: Set[Key] = frozenset()  # what the newest positive answer named
         self.complete = True
         self.grew = False  # the last answer brought somebody new
@@ -77,7 +77,7 @@ class _Scope:
         elif part.complete:
             self._absent.clear()
             self._drawn = None
-            if part.members == self.members and not self._missed_at:
+            if (part.members is self.members or part.members == self.members) and not self._missed_at:
                 self.latest = self.members.keys()  # not the answer's: one copy is enough
                 self._forget_young(now)
                 self._flaps.append(False)
@@ -114,43 +114,47 @@ class _Scope:
 
     def verified(self, target: str, alive: bool) -> bool:
         """The suspect's own name has an address, or has none: NXDOMAIN and NODATA remove it."""
-        changed = False
-        for key in [key for key in self._absent if key[0] == target]:
-            if alive:
-                del self._absent[key]
-            else:
-                self._remove(key)
-                changed = True
-        return changed
+        keys = [key for key in self._absent if key[0] == target]
+        if not alive:
+            return self._remove(keys)
+        for key in keys:
+            del self._absent[key]
+        return False
 
     def _join(self, part: Part, now: float) -> bool:
-        changed = self.grew = False
+        old_members = self.members
+        members: dict[Key, Detail | None] = {}
+        self.grew = False
         for key, detail in part.members.items():
             self._absent.pop(key, None)
             self._missed_at.pop(key, None)
-            if key not in self.members:
-                self.members[key] = detail
+            if key not in old_members:
+                members[key] = detail
                 self._first_seen[key] = now
                 self._gone.pop(key, None)
-                changed = self.grew = True
+                self.grew = True
             elif detail is not None:
-                old = self.members[key]
+                old = old_members[key]
                 if detail.addresses is None and old is not None:  # glue was not to be had: what is known stays
                     detail = detail._replace(addresses=old.addresses)
                 if detail != old:
-                    self.members[key] = detail
-                    changed = True
-        return changed
+                    members[key] = detail
+        if members:
+            self.members = {**old_members, **members}
+        return bool(members)
 
     def _left_by_complete_answer(self, part: Part, now: float) -> bool:
-        changed = self.recheck = False
+        self.recheck = False
+        gone = []
         for key in self.members.keys() - part.members.keys():
             young = now - self._first_seen.get(key, -inf) < YOUNG
             if young and now - self._missed_at.setdefault(key, now) < max(self._settings.min_ttl, 1e-3):
                 self.recheck = True
             else:
-                self._remove(key)
-                changed = True
+                gone.append(key)
+        changed = self._remove(gone)
+        if self.members == part.members:
+            self.members = part.members
         return changed
 
     def _left_by_chance(self, part: Part) -> bool:
@@ -165,7 +169,7 @@ class _Scope:
         share = len(seen) / union
         if share < 0.5:
             return False
-        changed = False
+        gone = []
         missed = log(HABIT + (1 - HABIT) * (1 - share)) if share < 1 else 0.0
         bound = log(CHANCE / union)
         for key in self.members.keys() - seen:
@@ -173,9 +177,8 @@ class _Scope:
             absence.answers += 1
             absence.log_chance += missed
             if absence.answers >= 3 and absence.log_chance <= bound:
-                self._remove(key)
-                changed = True
-        return changed
+                gone.append(key)
+        return self._remove(gone)
 
     def _count_absence(self, part: Part) -> None:
         for key in self.members.keys() - part.members.keys():
@@ -184,10 +187,7 @@ class _Scope:
     def _not_seen_for(self, part: Part, now: float) -> bool:
         self._last_seen.update(dict.fromkeys(part.members, now))
         bound = max(60.0, 10 * part.ttl)
-        gone = [key for key, seen in self._last_seen.items() if now - seen >= bound]
-        for key in gone:
-            self._remove(key)
-        return bool(gone)
+        return self._remove([key for key, seen in self._last_seen.items() if now - seen >= bound])
 
     def _nobody(self, part: Part, now: float) -> bool:
         """NXDOMAIN or NODATA: believed at once only where nobody was; else when it lasts."""
@@ -204,13 +204,18 @@ class _Scope:
             return self.clear()
         return False
 
-    def _remove(self, key: Key) -> None:
-        del self.members[key]
-        for notes in (self._first_seen, self._missed_at, self._absent, self._last_seen):
-            notes.pop(key, None)
-        self._gone[key] = None
-        if len(self._gone) > max(64, len(self.members)):
+    def _remove(self, keys: Collection[Key]) -> bool:
+        if not keys:
+            return False
+        gone = set(keys)
+        self.members = {key: detail for key, detail in self.members.items() if key not in gone}
+        for key in keys:
+            for notes in (self._first_seen, self._missed_at, self._absent, self._last_seen):
+                notes.pop(key, None)
+            self._gone[key] = None
+        while len(self._gone) > max(64, len(self.members)):
             del self._gone[next(iter(self._gone))]
+        return True
 
     def _forget_young(self, now: float) -> None:
         if self._first_seen and now - min(self._first_seen.values()) >= YOUNG:
