@@ -25,21 +25,26 @@ class Weighted:
     the sum of the weights (divided by what divides them all); over 8192 turns, or four per peer where that is more,
     weights are scaled and rounded, to at least one turn each. Weight 0 counts as 1. Keys do not matter.
 
-    Starts at a random place (of `seed`, if given). After a refresh the new round goes on as far in as the old one was.
+    Starts at a random place (of `seed`, if given), and again where weights have changed: so nobody is favoured, however
+    often that is. Where the weights are those before, the round goes on.
     """
 
     seed: int | None = None
 
     def build(self, peers: PeerSet, previous: Picker | None = None) -> WeightedPicker:
         """Raises `NoPeers` for an empty set."""
-        dice = Dice(self.seed)
+        dice = previous._dice if isinstance(previous, WeightedPicker) else Dice(self.seed)
         pickers = []
         for tier in tiers_of(peers):
-            turns = smooth_round(_scaled([weight(peer) for peer in tier]))
+            weights = _scaled([weight(peer) for peer in tier])
             before = of_priority(previous, WeightedPicker, tier[0].priority)
-            done = dice.uniform() if before is None else (before._last + 1) / len(before._round)
-            start = int(done * len(turns) + 0.5) % len(turns)
-            pickers.append(WeightedPicker(peers, tier, [tier[turn] for turn in turns], start))
+            if before is not None and before._weights == weights:
+                turns = before._turns
+                start = (before._last + 1) % len(turns)
+            else:
+                turns = smooth_round(weights)
+                start = dice.below(len(turns))
+            pickers.append(WeightedPicker(peers, tier, dice, weights, turns, start))
         return linked(pickers)
 
 
@@ -80,11 +85,16 @@ def smooth_round(weights: list[int]) -> list[int]:
 
 class WeightedPicker(TierPicker):
     # As in RoundRobinPicker: advancing a cycle is one step of C, and `_last` may lag behind.
-    __slots__ = ("_last", "_round", "_turn")
+    __slots__ = ("_dice", "_last", "_round", "_turn", "_turns", "_weights")
 
-    def __init__(self, peers: PeerSet, tier: Tier, turns: list[Peer], start: int) -> None:
+    def __init__(
+        self, peers: PeerSet, tier: Tier, dice: Dice, weights: list[int], turns: list[int], start: int
+    ) -> None:
         super().__init__(peers, tier)
-        self._round = turns
+        self._dice = dice
+        self._weights = weights
+        self._turns = turns
+        self._round = [tier[turn] for turn in turns]
         self._turn: Callable[[], int] = cycle((*range(start, len(turns)), *range(start))).__next__
         self._last = start - 1 if start else len(turns) - 1
 
