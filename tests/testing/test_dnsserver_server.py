@@ -173,8 +173,24 @@ def test_a_slow_reader_delays_nobody(live: DNSServer) -> None:
             slow.sendall(framed(question(NAME).to_wire()))
         live.wait_for_queries(100)
         assert len(values(ask(live, NAME, "A", "tcp"))) == 3000
+        slow.shutdown(socket.SHUT_WR)
         for _ in range(100):
             assert len(read_message(slow)) > 48_000
+        assert slow.recv(1) == b""
+
+
+def test_no_question_is_read_after_a_close_that_waits_for_its_answers(live: DNSServer) -> None:
+    live.service("headless-svc", "moon", pods=3000)
+    with tcp_socket(live) as sock:
+        sock.sendall(framed(question(NAME).to_wire()) * 100)
+        live.wait_for_queries(100)
+        live.fail("tcp-close-after", times=1)
+        sock.sendall(framed(question(NAME).to_wire()) * 3)
+        live.wait_for_queries(101)
+        for _ in range(101):
+            read_message(sock)
+        assert sock.recv(1) == b""
+    assert live.count() == 101
 
 
 def test_clients_that_vanish_do_no_harm(live: DNSServer) -> None:

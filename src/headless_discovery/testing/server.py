@@ -495,7 +495,7 @@ class DNSServer:
 
     def _next_fault(self, question: Question, transport: Transport) -> Behaviour | None:
         counted = [fault for fault in self._faults if fault._left is not None]
-        others = [fault for fault in self._faults if fault._left is None and fault._closes is None]
+        others = [fault for fault in self._faults if fault._left is None]
         for fault in [*counted, *reversed(others)]:
             if fault._matches(question, transport):
                 fault.hits += 1
