@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from io import StringIO
 
 import dns.exception
 import dns.resolver
@@ -11,6 +13,8 @@ import dns.resolver
 from .errors import LookupFailed, TargetError
 from .model import normal_name
 from .target import Server, parse_server
+
+MAX_NDOTS = 15  # as resolv.conf(5) has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +38,36 @@ class ResolvConf:
 
 def read(path: str) -> ResolvConf:
     """Read a resolv.conf. Without a `nameserver` line it is the one on this machine, as resolv.conf(5) has it."""
-    resolver = dns.resolver.Resolver(configure=False)
     try:
-        resolver.read_resolv_conf(path)
-    except dns.resolver.NoResolverConfiguration:
-        if not os.access(path, os.R_OK):
-            raise LookupFailed(f"{path} cannot be read: give nameservers=, or resolv_conf= with another file") from None
-    except (OSError, ValueError, dns.exception.DNSException) as error:
-        raise LookupFailed(f"{path} cannot be read: {error}") from None
+        with open(path, encoding="utf-8", errors="replace") as file:  # a comment may be in any encoding
+            lines = file.read().splitlines()
+        words = [line.split() for line in lines]
+        named = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
+        resolver = dns.resolver.Resolver(configure=False)
+        with suppress(dns.resolver.NoResolverConfiguration):  # that there are no name servers in what it is given
+            others = (" ".join(line) + "\n" for line in words if line[:1] != ["nameserver"])
+            resolver.read_resolv_conf(StringIO("".join(others)))
+    except OSError as error:
+        raise LookupFailed(
+            f"{path} cannot be read ({error.strerror}): give nameservers=, or resolv_conf= with another file"
+        ) from None
+    except (ValueError, dns.exception.DNSException) as error:
+        raise LookupFailed(f"{path} cannot be used: {error}") from None
     servers: list[Server] = []
-    for text in resolver.nameservers or ("127.0.0.1",):
+    for text in named or ["127.0.0.1"]:
         try:
-            servers.append(parse_server(str(text)))
+            servers.append(parse_server(text))
         except TargetError:
             continue  # a scoped or malformed line; the others still serve
     if not servers:
         raise LookupFailed(f"{path} has no usable nameserver line: give nameservers=")
     suffixes = resolver.search or [resolver.domain]
     search = (normal_name(suffix.to_text()) for suffix in suffixes)
+    ndots = 1 if resolver.ndots is None else resolver.ndots
     return ResolvConf(
         tuple(dict.fromkeys(servers)),
         tuple(dict.fromkeys(filter(None, search))),
-        1 if resolver.ndots is None else resolver.ndots,
+        min(max(ndots, 0), MAX_NDOTS),
     )
 
 
@@ -68,17 +80,17 @@ class ResolvConfFile:
         self._conf: ResolvConf | None = None
 
     def current(self) -> ResolvConf:
-        """Raises `LookupFailed` when the file cannot be read and never could."""
+        """What the file says, or what it said last. Raises `LookupFailed` when it never could be read."""
         try:
             stat = os.stat(self._path)
-        except OSError as error:
-            if self._conf is not None:
-                return self._conf
-            raise LookupFailed(
-                f"{self._path} cannot be read ({error.strerror}): give nameservers=, or resolv_conf= with another file"
-            ) from None
-        stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            stamp: tuple[int, ...] = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+        except OSError:
+            stamp = ()
         if stamp != self._stamp or self._conf is None:
-            self._conf = read(self._path)
+            try:
+                self._conf = read(self._path)
+            except LookupFailed:
+                if self._conf is None:
+                    raise
             self._stamp = stamp
         return self._conf
