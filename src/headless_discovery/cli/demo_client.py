@@ -19,6 +19,7 @@ from ..balance.registry import BY_NAME
 from .demo_cluster import Endpoint
 
 KEYS = tuple(f"user-{number}" for number in range(3000))
+PROBES = 100
 IN_FLIGHT = 16  # leases held at a time when picks are counted, so that load-aware strategies have load to see
 
 
@@ -113,26 +114,23 @@ class Spreads:
         picker = self._pickers[name] = self._strategies[name].build(peers, self._pickers.get(name))
         picks: Counter[Peer] = Counter(dict.fromkeys(peers, 0))
         held: deque[Callable[[], None]] = deque()
+        chosen: list[Peer] = []
         for key in KEYS:
             lease = acquire(picker, key)
             held.append(lease.release)
             if len(held) > IN_FLIGHT:
                 held.popleft()()
-            picks[lease.peer] += 1
+            chosen.append(lease.peer)
         for release in held:
             release()
-        owners = _owners(picker)
+        picks.update(chosen)
+        # By key, if asking again in another order gives the same peers.
+        again = [picker.pick(key) for key in reversed(KEYS[:PROBES])]
+        owners = tuple(peer.identity for peer in chosen) if again[::-1] == chosen[:PROBES] else None
         if owners is None or before is None:
             return Spread(name, picks, owners)
         moved = sum(now != then for now, then in zip(owners, before, strict=True)) / len(KEYS)
         return Spread(name, picks, owners, moved)
-
-
-def _owners(picker: Picker) -> tuple[str, ...] | None:
-    """Who gets each key; None where asking again, in another order, gives others."""
-    owners = [picker.pick(key).identity for key in KEYS]
-    again = [picker.pick(key).identity for key in reversed(KEYS)]
-    return tuple(owners) if owners == again[::-1] else None
 
 
 def _endpoint(peer: Peer) -> Endpoint:
