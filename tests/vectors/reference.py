@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,17 @@ def ring_hash(peers: Peers, h: int, min_ring_size: int, max_ring_size: int) -> l
 
 
 def maglev(peers: Peers, h: int, table_size: int) -> list[str]:
+    table = maglev_table(tuple(peers), table_size)
+    places = [table[(h + i) % table_size] for i in range(table_size)]
+    return list(dict.fromkeys(places + [name for name, _ in peers]))
+
+
+@cache
+def maglev_table(peers: tuple[tuple[str, int], ...], table_size: int) -> dict[int, str]:
     total = sum(weight for _, weight in peers)
     largest = max(weight / total for _, weight in peers)
+    offset = {name: xxh64(name.encode()) % table_size for name, _ in peers}
+    skip = {name: xxh64(name.encode(), 1) % (table_size - 1) + 1 for name, _ in peers}
     table: dict[int, str] = {}
     target = dict.fromkeys([name for name, _ in peers], 0.0)
     step = dict.fromkeys([name for name, _ in peers], 0)
@@ -99,13 +109,10 @@ def maglev(peers: Peers, h: int, table_size: int) -> list[str]:
             if len(table) == table_size or turn * (weight / total) < target[name]:
                 continue
             target[name] += largest
-            offset = xxh64(name.encode()) % table_size
-            skip = xxh64(name.encode(), 1) % (table_size - 1) + 1
-            while (offset + skip * step[name]) % table_size in table:
+            while (offset[name] + skip[name] * step[name]) % table_size in table:
                 step[name] += 1
-            table[(offset + skip * step[name]) % table_size] = name
-    places = [table[(h + i) % table_size] for i in range(table_size)]
-    return list(dict.fromkeys(places + [name for name, _ in peers]))
+            table[(offset[name] + skip[name] * step[name]) % table_size] = name
+    return table
 
 
 def rendezvous(peers: Peers, h: int) -> list[str]:

@@ -14,7 +14,7 @@ from .hashing import Dice, weight
 from .tiers import Tier, TierPicker, linked, tiers_of
 from .uses import CountedLease, Uses, uses_of
 
-# How often to draw two peers in the hope that neither is excluded.
+# How often to draw in the hope of a peer that is not excluded.
 DRAWS = 8
 
 
@@ -53,14 +53,6 @@ class LeastLoadedPicker(TierPicker):
             return self._pick_excluding(key, exclude)
         if len(self._tier) == 1:
             return self._tier[0]
-        return self._tier[self._freer(*self._two())]
-
-    def acquire(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> CountedLease:
-        """A lease that counts as load until released. Raises `NoPeers`."""
-        peer = self.pick(key, exclude)
-        return CountedLease(peer, self._uses[peer.endpoint])
-
-    def _two(self) -> tuple[int, int]:
         bounds = self._bounds
         total = bounds[-1]
         one = bisect_right(bounds, self._dice.below(total)) - 1
@@ -68,30 +60,47 @@ class LeastLoadedPicker(TierPicker):
         drawn = self._dice.below(total - self._weights[one])
         if drawn >= bounds[one]:
             drawn += self._weights[one]
-        return one, bisect_right(bounds, drawn) - 1
+        return self._tier[self._freer(one, bisect_right(bounds, drawn) - 1)]
+
+    def acquire(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> CountedLease:
+        """A lease that counts as load until released. Raises `NoPeers`."""
+        peer = self.pick(key, exclude)
+        return CountedLease(peer, self._uses[peer.endpoint])
 
     def _freer(self, one: int, other: int) -> int:
         mine = len(self._uses_here[one]) * self._weights[other]
         return one if mine <= len(self._uses_here[other]) * self._weights[one] else other
 
     def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
-        unwanted = set(excluded)
-        if left > 1:  # and where few are excluded, drawing again is quicker than listing the others
-            for _ in range(DRAWS):
-                one, other = self._two()
-                if unwanted.isdisjoint((self._tier[one].endpoint, self._tier[other].endpoint)):
-                    peer = self._tier[self._freer(one, other)]
-                    unwanted.add(peer.endpoint)
-                    yield peer
-                    break
-        # A random order by weight (Efraimidis and Spirakis, 2006), in which the freer of two neighbours goes first.
-        allowed = [i for i, peer in enumerate(self._tier) if peer.endpoint not in unwanted]
-        draw = self._dice.uniform
-        allowed.sort(key=lambda i: draw() ** (1 / self._weights[i]), reverse=True)
-        waiting = allowed[0]
-        for other in allowed[1:]:
+        # The freer of two neighbours in a random order; the other one is compared with the next.
+        order = self._random_order(excluded, left)
+        waiting = next(order)
+        for other in order:
             freer = self._freer(waiting, other)
             yield self._tier[freer]
             if freer == waiting:
                 waiting = other
         yield self._tier[waiting]
+
+    def _random_order(self, excluded: AbstractSet[Endpoint], left: int) -> Iterator[int]:
+        """All that are not excluded, drawn one after the other by weight."""
+        unwanted = set(excluded)
+        # The first two, which is all that `pick` needs, without listing everybody where few are excluded.
+        for _ in range(min(2, left)):
+            drawn = self._draw(unwanted)
+            if drawn is None:
+                break
+            unwanted.add(self._tier[drawn].endpoint)
+            yield drawn
+        # The same distribution by one sort (Efraimidis and Spirakis, 2006).
+        draw = self._dice.uniform
+        others = (i for i, peer in enumerate(self._tier) if peer.endpoint not in unwanted)
+        yield from sorted(others, key=lambda i: draw() ** (1 / self._weights[i]), reverse=True)
+
+    def _draw(self, unwanted: AbstractSet[Endpoint]) -> int | None:
+        """One at random, by weight; None if that was an unwanted one again and again."""
+        for _ in range(DRAWS):
+            drawn = bisect_right(self._bounds, self._dice.below(self._bounds[-1])) - 1
+            if self._tier[drawn].endpoint not in unwanted:
+                return drawn
+        return None
