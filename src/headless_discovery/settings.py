@@ -55,7 +55,7 @@ class Settings:
         _seconds("empty_grace", self.empty_grace)
         if self.max_stale is not None:
             _seconds("max_stale", self.max_stale, or_equal=False)
-        if not isinstance(self.max_peers, int) or self.max_peers < 1:
+        if type(self.max_peers) is not int or self.max_peers < 1:
             raise TargetError(f"max_peers={self.max_peers!r}: must be a whole number, at least 1")
 
     @classmethod
