@@ -15,7 +15,7 @@ import dns.rdatatype
 
 from headless_discovery.testing import DNSServer
 
-PATIENCE = 10.0  # seconds; only a failing test waits so long
+PATIENCE = 30.0  # seconds; only a failing test waits so long
 
 
 def question(name: str, qtype: str = "A", edns: int | None = 1232) -> dns.message.QueryMessage:

@@ -16,6 +16,7 @@ from headless_discovery.testing import DNSServer, Query
 
 from .conftest import Clock
 from .dnsclient import (
+    PATIENCE,
     addresses,
     ask,
     framed,
@@ -171,7 +172,7 @@ def test_a_slow_reader_delays_nobody(live: DNSServer) -> None:
     with tcp_socket(live) as slow:
         for _ in range(100):  # 4.8 MB of answers: more than the socket's buffers
             slow.sendall(framed(question(NAME).to_wire()))
-        live.wait_for_queries(100)
+        live.wait_for_queries(100, PATIENCE)
         assert len(values(ask(live, NAME, "A", "tcp"))) == 3000
         slow.shutdown(socket.SHUT_WR)
         for _ in range(100):
@@ -183,10 +184,10 @@ def test_no_question_is_read_after_a_close_that_waits_for_its_answers(live: DNSS
     live.service("headless-svc", "moon", pods=3000)
     with tcp_socket(live) as sock:
         sock.sendall(framed(question(NAME).to_wire()) * 100)
-        live.wait_for_queries(100)
+        live.wait_for_queries(100, PATIENCE)
         live.fail("tcp-close-after", times=1)
         sock.sendall(framed(question(NAME).to_wire()) * 3)
-        live.wait_for_queries(101)
+        live.wait_for_queries(101, PATIENCE)
         for _ in range(101):
             read_message(sock)
         assert sock.recv(1) == b""
@@ -230,7 +231,7 @@ def test_asked_and_changed_from_many_threads(live: DNSServer) -> None:
 async def test_from_asyncio(server: DNSServer) -> None:
     server.service("headless-svc", "moon")
     answers = await asyncio.gather(
-        *(dns.asyncquery.udp(question(NAME), server.host, timeout=10, port=server.port) for _ in range(50))
+        *(dns.asyncquery.udp(question(NAME), server.host, timeout=PATIENCE, port=server.port) for _ in range(50))
     )
     assert {len(answer.answer[0]) for answer in answers} == {3}
     assert server.count(NAME, "A", "udp") == 50

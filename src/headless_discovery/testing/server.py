@@ -429,7 +429,7 @@ class DNSServer:
     def wait_for_queries(
         self,
         number: int = 1,
-        timeout: float = 5.0,
+        timeout: float = 10.0,
         *,
         name: str | Service | None = None,
         qtype: str | int | None = None,
