@@ -10,9 +10,9 @@ import socket
 import time
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from .asker import Askers
 from .balance import Strategy, acquire, pick_many
@@ -267,6 +267,26 @@ class AsyncHeadlessService:
         """`with service.lease() as peer`: load-aware strategies count the peer as busy inside the block."""
         return Leasing(partial(acquire, self._ready().picker, key, exclude))
 
+    @overload
+    async def call(
+        self,
+        fn: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        key: Key | None = None,
+        retrying: AsyncRetrying | None = None,
+        **kwargs: Any,
+    ) -> T: ...
+    @overload
+    async def call(
+        self,
+        fn: Callable[..., T],
+        /,
+        *args: Any,
+        key: Key | None = None,
+        retrying: AsyncRetrying | None = None,
+        **kwargs: Any,
+    ) -> T: ...
     async def call(
         self,
         fn: Callable[..., Any],

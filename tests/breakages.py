@@ -1,0 +1,115 @@
+"""Breaks the core on purpose, one rule at a time, in a copy, and sees the tests catch it.
+
+    python tests/breakages.py [WORD ...]     # all, or those whose description has one of the words
+
+Exits with 1 if a breakage survives, or if its text is not found any more.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+FAST = "tests/test_lookup.py tests/test_membership.py tests/test_reader.py tests/test_wire.py tests/test_model.py"
+REAL = "tests/test_twins.py tests/test_sync.py tests/test_aio.py tests/test_fork.py tests/test_watchers.py"
+
+
+class Breakage(NamedTuple):
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: str = FAST
+
+
+BREAKAGES = [
+    Breakage(
+        "believe an empty answer at once",
+        "membership.py",
+        "if grace == 0 and part.has_soa:",
+        "if True:",
+    ),
+    Breakage("believe two empty answers", "membership.py", "EMPTY_ANSWERS = 3", "EMPTY_ANSWERS = 2"),
+    Breakage("failures reset the count of empty answers", "membership.py", "self.failures += 1", "self.failures += 1\n        for s in self._scopes.values(): s._empty_answers = 0"),
+    Breakage("drop on TC", "lookup.py", "complete=not message.truncated)", "complete=True)"),
+    Breakage("an SRV answer cut by block is whole", "lookup.py", "not message.truncated or (reply.tcp and bool(message.glue))", "True"),
+    Breakage(
+        "believe the second server's NXDOMAIN",
+        "lookup.py",
+        "if trusted in (None, server) or len(negatives) == len(self._conf.servers):",
+        "if True:",
+    ),
+    Breakage("the search walk goes on after a failure", "lookup.py", "parts, instead, reply, whole = yield from self._candidate(name)", "try: parts, instead, reply, whole = yield from self._candidate(name)\n            except LookupFailed: continue"),
+    Breakage("a failure removes everybody", "membership.py", "self._samples = 0\n        self.due = now + max", "self._scopes.clear()\n        self._samples = 0\n        self.due = now + max"),
+    Breakage("forget the young", "membership.py", "YOUNG = 10.0", "YOUNG = 0.0"),
+    Breakage("two absences are chance enough", "membership.py", "absence.answers >= 3 and absence.log_chance <= bound", "absence.answers >= 2"),
+    Breakage("any incomplete answer is a fresh draw", "membership.py", "if seen == before or turnover < expected / 2:", "if False:"),
+    Breakage("samples below half of the union count", "membership.py", "if share < 0.5:", "if False:"),
+    Breakage("an SRV suspect leaves unasked", "membership.py", "self._absent.setdefault(key, _Absence()).answers += 1", "self._absent.setdefault(key, _Absence()).answers += 1\n        self._remove([k for k, a in self._absent.items() if a.answers >= 3])"),
+    Breakage("peers of SRV have no fixed key", "membership.py", "if detail.addresses is None and old is not None:", "if False:"),
+    Breakage("the newest answer's target does not count", "membership.py", "return key not in scope.latest,", "return False,"),
+    Breakage("compare lists instead of sets", "model.py", "return self._peers == other._peers", "return self._peers is other._peers"),
+    Breakage("key members by identity", "model.py", "by_endpoint.setdefault(peer.endpoint, peer)", "by_endpoint.setdefault(peer.identity, peer)"),
+    Breakage("a shared hostname identifies", "model.py", "self.hostname is None or self._ambiguous or", "self.hostname is None or"),
+    Breakage("accept any id", "wire.py", "if ident != self.ident or", "if"),
+    Breakage("accept any question", "wire.py", "if data[12:end].lower() != self._question.lower():", "if False:"),
+    Breakage("a dashed target is taken at its word anywhere", "lookup.py", "if not target.endswith(\".\" + base) or target.count(\".\") != base.count(\".\") + 1:", "if False:"),
+    Breakage("link-local addresses get in", "settings.py", "if ip.is_link_local:", "if False:"),
+    Breakage("a CNAME chain without end", "lookup.py", "if hops > MAX_CNAMES:", "if hops > 100:"),
+    Breakage("the TTL's top bit counts", "reader.py", "return rdtype, 0 if ttl & 0x8000_0000 else ttl, start, end", "return rdtype, ttl, start, end"),
+    Breakage("only the first record of a run is compared", "reader.py", "if any(data[at + column : stop : stride].count(data[at + column]) != count for column in alike):", "if False:"),
+    Breakage("pointers may lead forward", "reader.py", "if pointer >= start or depth >= _POINTERS:", "if depth >= 10_000:"),
+    Breakage("no jitter", "membership.py", "self._rng.uniform(0, jitter)", "0.0"),
+    Breakage("max_stale is forgotten", "membership.py", "if now < self._expires_at():", "if True:"),
+    Breakage("skip the after-fork hook", "iothread.py", "after_in_child=io.after_fork_in_child", "after_in_child=lambda: None", REAL),
+    Breakage("refresh does not ask", "service.py", "name.membership.due = max(now, (name.ended_at or now) + MIN_PAUSE) if failing else now", "pass", REAL),
+    Breakage("no new lookup after a failure", "service.py", "error = membership.error if membership.failures > failed_before else None\n        self._sleep(name)", "error = membership.error if membership.failures > failed_before else None\n        if error is None: self._sleep(name)", REAL),
+    Breakage("a subscriber is told from the service's last set", "watchers.py", "change = Change(self._told, current)", "change = Change(PeerSet(), current)", REAL),
+    Breakage("a cancelled subscriber is called", "watchers.py", "or not self.active:", ":", REAL),
+]  # fmt: skip
+
+
+def survives(breakage: Breakage) -> str | None:
+    """None if the tests catch it, else what is wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for part in ("src", "tests"):
+            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        path = copy / "src" / "headless_discovery" / breakage.file
+        text = path.read_text()
+        if text.count(breakage.old) != 1:
+            return f"its text stands {text.count(breakage.old)} times in {breakage.file}"
+        path.write_text(text.replace(breakage.old, breakage.new))
+        tests = [test for test in breakage.tests.split() if (copy / test).exists()]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        env = {**os.environ, "PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            run = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=300)
+        except subprocess.TimeoutExpired:
+            return None  # it hangs: caught
+        return None if run.returncode == 1 else f"pytest ended with {run.returncode}: {run.stdout[-300:]}"
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    chosen = [b for b in BREAKAGES if not words or any(word in b.what for word in words)]
+    failed = 0
+    for number, breakage in enumerate(chosen, 1):
+        problem = survives(breakage)
+        failed += problem is not None
+        print(f"[{number}/{len(chosen)}] {'caught  ' if problem is None else 'SURVIVED'} {breakage.what}", flush=True)
+        if problem is not None:
+            print(f"    {problem}", flush=True)
+    print(f"{len(chosen) - failed} of {len(chosen)} breakages caught")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
