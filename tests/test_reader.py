@@ -233,7 +233,9 @@ def test_generated_messages(answers, additionals, edns, compress):
     def texts(found):
         return [(name, ttl, "IN", kind, *values) for (name, kind, values), ttl in found]
 
-    differ(made(texts(answers), additional=texts(additionals), edns=0 if edns and compress else None, compress=compress))
+    differ(
+        made(texts(answers), additional=texts(additionals), edns=0 if edns and compress else None, compress=compress)
+    )
 
 
 def test_the_oracle_sees_a_difference():
