@@ -492,11 +492,49 @@ class TestSRV:
         known[WEB1, A] = one("10.0.0.3", name=WEB1)
         net = Net({NS1: zone(known)})
         client = Client(net, port="http")
-        client.ask()
+        held = Held(SRV, members=client.ask().parts[0].members)
         known[self.NAME, SRV] = srv_found(self.NAME, records)
         net.asked.clear()
-        assert members(client.ask(Held(SRV)).parts[0]) == {WEB0: ("10.0.0.1",), WEB1: ("10.0.0.3",)}
+        assert members(client.ask(held).parts[0]) == {WEB0: ("10.0.0.1",), WEB1: ("10.0.0.3",)}
         assert [a.name for a in net.asked] == [self.NAME, SVC, WEB1], "only the one that moved is asked for"
+
+    def test_the_address_of_one_that_left_is_not_known_any_more(self):
+        records = [Srv(0, 1, 8080, WEB0)]
+        known = {(self.NAME, SRV): srv_found(self.NAME, records, {WEB0: ["10.0.0.1"]})}
+        client = Client(Net({NS1: zone(known)}), port="http")
+        client.ask()
+        # It left, and is back elsewhere: under its name, in an answer cut before the glue.
+        known[self.NAME, SRV] = srv_found(self.NAME, records, tc=True)
+        known[SVC, A] = one("10.0.0.7", tc=True)
+        known[WEB0, A] = one("10.0.0.9", name=WEB0)
+        assert members(client.ask(Held(SRV)).parts[0]) == {WEB0: ("10.0.0.9",)}
+
+    def test_the_server_of_the_answer_is_the_one_whose_word_counts_for_its_targets(self):
+        records = [Srv(0, 1, 8080, WEB0)]
+        first = {(self.NAME, SRV): srv_found(self.NAME, records, {WEB0: ["10.0.0.1"]})}
+        second = dict(first)
+        client = Client(Net({NS1: zone(first), NS2: zone(second)}), port="http")
+        first.clear()
+        first[self.NAME, SRV] = message(SERVFAIL)
+        held = Held(SRV, members=client.ask().parts[0].members)  # from the second: its last positive answer
+        first[self.NAME, SRV] = srv_found(self.NAME, records)
+        first[WEB0, A] = message(SERVFAIL)
+        second[self.NAME, SRV] = message(SERVFAIL)
+        second[WEB0, A] = nxdomain()
+        assert members(client.ask(held).parts[0]) == {WEB0: ("10.0.0.1",)}, "the second's NXDOMAIN was believed"
+
+    def test_names_that_always_fail_do_not_keep_the_others_from_being_asked(self):
+        targets = [f"web-{i}.{SVC}" for i in range(120)]
+        known = {(self.NAME, SRV): srv_found(self.NAME, [Srv(0, 1, 1, t) for t in targets])}
+        known.update({(t, A): message(SERVFAIL) for t in targets[:60]})
+        known.update({(t, A): one(f"10.0.0.{i + 1}", name=t) for i, t in enumerate(targets[60:])})
+        client = Client(Net({NS1: zone(known)}), port="http")
+        held = Held(SRV)
+        found: set[str] = set()
+        for _ in range(20):
+            part = client.ask(held).parts[0]
+            found |= {target for target, addresses in members(part).items() if addresses}
+        assert found == set(targets[60:])
 
     def test_single_queries_at_most_50_a_refresh_and_all_at_the_first_lookup(self):
         targets = [f"web-{i}.{SVC}" for i in range(120)]
@@ -571,7 +609,20 @@ class TestSRV:
             return {WEB0: nxdomain(), WEB1: one("10.0.0.2", name=WEB1)}.get(name, message(SERVFAIL))
 
         held = Held(SRV, frozenset({1}), (WEB0, WEB1, "web-2"))
-        assert Client(Net({NS1: serve}), port="http").ask(held).verified == {WEB0: False, WEB1: True}
+        assert Client(Net({NS1: serve}), port="http").ask(held).verified == {
+            WEB0: (),
+            WEB1: (packed_address("10.0.0.2"),),
+        }
+
+    def test_a_suspect_that_the_answer_names_is_not_asked_for(self):
+        net = Net({NS1: zone({(self.NAME, SRV): srv_found(self.NAME, [Srv(0, 1, 1, WEB0)], {WEB0: ["10.0.0.1"]})})})
+        assert Client(net, port="http").ask(Held(SRV, frozenset({1}), (WEB0,))).verified == {}
+        assert len(net.asked) == 1
+
+    def test_a_suspect_whose_addresses_are_refused_is_not_gone(self):
+        known = {(self.NAME, SRV): srv_found(self.NAME, [Srv(0, 1, 1, "t")], {"t": ["10.0.0.1"]})}
+        known[WEB0, A] = one("169.254.169.254", name=WEB0)
+        assert Client(Net({NS1: zone(known)}), port="http").ask(Held(SRV, frozenset({1}), (WEB0,))).verified == {}
 
 
 class TestPortAuto:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from headless_discovery.lookup import Answer, Held
 from headless_discovery.membership import CHANCE, HABIT
 from headless_discovery.message import AAAA, SRV, A
+from headless_discovery.model import packed_address
 from sansio import SVC, Watch, a_part, answer, negative, srv_part
 
 WEB = [f"web-{i}.{SVC}" for i in range(10)]
@@ -324,14 +325,20 @@ class TestSRV:
             assert watch.membership.held().verify == ()
         watch.hear(cut, after=5)
         assert watch.membership.held().verify == (WEB[1], WEB[2])
-        watch.hear(cut, after=5, verified={WEB[1]: False, WEB[2]: True})
-        assert [p.hostname for p in watch.peers()] == [WEB[0], WEB[2]]
+        watch.hear(cut, after=5, verified={WEB[1]: (), WEB[2]: (packed_address("10.0.0.9"),)})
+        assert [(p.hostname, p.address) for p in watch.peers()] == [(WEB[0], "10.0.0.1"), (WEB[2], "10.0.0.9")]
         assert watch.membership.held().verify == ()
 
     def test_held_tells_the_ports(self):
         watch = Watch()
         watch.hear(srv_part({WEB[0]: ["10.0.0.1"]}))
         assert watch.membership.held() == Held(SRV, frozenset({8080}))
+
+    def test_held_knows_addresses_of_members_alone(self):
+        watch = Watch()
+        watch.hear(srv_part({WEB[0]: ["10.0.0.1"], WEB[1]: ["10.0.0.2"]}))
+        watch.hear(srv_part({WEB[0]: ["10.0.0.1"]}), after=OLD)
+        assert set(watch.membership.held().members) == {(WEB[0], 8080)}
 
 
 class TestTime:

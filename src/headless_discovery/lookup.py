@@ -83,7 +83,7 @@ class Answer:
     """What a lookup found. `parts` has one part per record type that speaks for the service (two for family "any").
 
     `instead`: the part that would replace a negative one, once the emptiness is believed. `verified`: SRV targets
-    asked for by name, and whether they still have an address. `warning`: what is odd, in words.
+    asked for by name, and the addresses they have, if any. `warning`: what is odd, in words.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Answer:
     size: int
     instead: Part | None = None
     whole: bool = True
-    verified: Mapping[str, bool] = field(default_factory=dict)
+    verified: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     warning: str | None = None
 
     @property
@@ -127,7 +127,6 @@ class Memory:
     retry_first_at: float = 0.0
     tcp_until: dict[tuple[str, Rdtype], float] = field(default_factory=dict)
     no_edns: set[Server] = field(default_factory=set)
-    glue: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     addresses: dict[Rdtype, Members] = field(default_factory=dict)  # of the last answer, all of them usable
 
     def use(self, conf: ResolvConf) -> None:
@@ -141,11 +140,15 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What membership holds when it asks: the record type its members came by, their ports, names to verify."""
+    """What membership holds when it asks: the record type its members came by, their ports, names to verify.
+
+    `members`: what is known of their addresses. Askers that differ in nothing else share a lookup.
+    """
 
     rdtype: Rdtype | None = None
     ports: frozenset[int] = frozenset()
     verify: tuple[str, ...] = ()
+    members: Members = field(default_factory=dict, compare=False)
 
 
 class _AttemptFailed(Exception):
@@ -292,8 +295,7 @@ class Lookup:
             parts, instead, reply, whole = yield from self._candidate(name)
             if instead is not None or not all(part.negative for part in parts):
                 memory.name = name
-                memory.positive = reply.server
-                verified = yield from self._verify()
+                verified = yield from self._verify(parts)
                 return Answer(
                     name,
                     parts,
@@ -512,6 +514,7 @@ class Lookup:
         message = reply.message
         if not reply.values:
             return Part(rdtype, reply.ttl, nxdomain=reply.nxdomain, has_soa=message.soa is not None)
+        self._memory.positive = reply.server  # from now on: its word counts for the targets, too
         if rdtype == SRV:
             return (yield from self._srv_part(name, reply))
         # Mostly nothing changed; then the very mapping of the last answer says so to whoever compares.
@@ -555,10 +558,8 @@ class Lookup:
         found: dict[str, tuple[bytes, ...] | None] = {t: glue.get(t) or None for t in targets}
         missing = [t for t, addresses in found.items() if addresses is None and t not in glue]
         if missing:
-            found.update((yield from self._missing_glue(base, missing)))
+            found.update((yield from self._missing_glue(base, missing, self._held_addresses(records))))
         known = {t: addresses for t, addresses in found.items() if addresses}
-        remembered = {} if complete else self._memory.glue
-        self._memory.glue = remembered | known if len(remembered) < self._settings.max_peers else known
         if not known and self._refused:
             raise self._all_refused(base)
         dropped = self._second_family(known)
@@ -605,10 +606,16 @@ class Lookup:
 
     # Missing glue.
 
-    def _missing_glue(self, base: str, missing: list[str]) -> Task[dict[str, tuple[bytes, ...] | None]]:
+    def _held_addresses(self, records: Iterable[Srv]) -> dict[str, tuple[bytes, ...]]:
+        """The addresses of targets that are members. Those that left may be back elsewhere, so theirs are forgotten."""
+        details = ((record.target, self._held.members.get((record.target, record.port))) for record in records)
+        return {target: detail.addresses for target, detail in details if detail is not None and detail.addresses}
+
+    def _missing_glue(
+        self, base: str, missing: list[str], known: Mapping[str, tuple[bytes, ...]]
+    ) -> Task[dict[str, tuple[bytes, ...] | None]]:
         """One address query of the bare service name may serve many targets; then single queries, within budget."""
         found: dict[str, tuple[bytes, ...] | None] = {}
-        known = self._memory.glue
         dashed = {t: _decoded(t, base) for t in missing}
         to_ask = missing
         if any(t in known or dashed[t] for t in missing):
@@ -627,8 +634,7 @@ class Lookup:
                     found[target] = old  # not in a part of the answer: no evidence
                 else:
                     to_ask.append(target)
-        budget = len(to_ask) if self._first else GLUE_BUDGET
-        asked = to_ask[:budget]
+        asked = to_ask if self._first else self._within_budget(to_ask)
         results = yield [self._addresses_of(target) for target in asked]
         for target, result in zip(asked, results, strict=True):
             found[target] = known.get(target) if isinstance(result, LookupFailed) else result
@@ -641,12 +647,19 @@ class Lookup:
                 return frozenset(self._usable(reply.values, reply.server)), not reply.message.truncated
         return frozenset(), True
 
+    def _within_budget(self, targets: Sequence[str]) -> Sequence[str]:
+        """Drawn anew each time, so that names which always fail do not keep the others from being asked."""
+        return targets if len(targets) <= GLUE_BUDGET else self._rng.sample(targets, GLUE_BUDGET)
+
     def _addresses_of(self, target: str) -> Task[tuple[bytes, ...]]:
         """A target's addresses; () if it has none. Raises `LookupFailed`."""
         found: list[bytes] = []
         for rdtype in self._families():
             reply = yield from self._ask(target, rdtype)
-            found += self._usable(reply.values, reply.server)
+            usable = self._usable(reply.values, reply.server)
+            if reply.values and not usable:
+                raise self._all_refused(target)
+            found += usable
             if reply.nxdomain or (found and self._settings.family != "any"):
                 break
         return tuple(dict.fromkeys(found))
@@ -654,12 +667,13 @@ class Lookup:
     def _families(self) -> Sequence[Rdtype]:
         return {"ipv4": (A,), "ipv6": (AAAA,)}.get(self._settings.family, (A, AAAA))
 
-    def _verify(self) -> Task[dict[str, bool]]:
+    def _verify(self, parts: Iterable[Part]) -> Task[dict[str, tuple[bytes, ...]]]:
         """Suspects are asked for by their own name. What fails decides nothing and is left out."""
-        suspects = self._held.verify[:GLUE_BUDGET]
+        shown = {key[0] for part in parts for key in part.members} if self._held.verify else set()
+        suspects = self._within_budget([target for target in self._held.verify if target not in shown])
         results = yield [self._addresses_of(target) for target in suspects]
         pairs = zip(suspects, results, strict=True)
-        return {target: bool(result) for target, result in pairs if not isinstance(result, LookupFailed)}
+        return {target: result for target, result in pairs if not isinstance(result, LookupFailed)}
 
 
 def _check(message: Message) -> None:

@@ -112,14 +112,20 @@ class _Scope:
         suspects = (key[0] for key, absence in self._absent.items() if absence.answers >= SUSPECT_AFTER)
         return sorted({target for target in suspects if isinstance(target, str)}) if self.rdtype == SRV else []
 
-    def verified(self, target: str, alive: bool) -> bool:
-        """The suspect's own name has an address, or has none: NXDOMAIN and NODATA remove it."""
+    def verified(self, target: str, addresses: tuple[bytes, ...]) -> bool:
+        """What the suspect's own name has: NXDOMAIN and NODATA remove it, addresses are where it is now."""
         keys = [key for key in self._absent if key[0] == target]
-        if not alive:
+        if not addresses:
             return self._remove(keys)
+        moved: dict[Key, Detail | None] = {}
         for key in keys:
             del self._absent[key]
-        return False
+            detail = self.members[key]
+            if detail is not None and detail.addresses != addresses:
+                moved[key] = detail._replace(addresses=addresses)
+        if moved:
+            self.members = {**self.members, **moved}
+        return bool(moved)
 
     def _join(self, part: Part, now: float) -> bool:
         old_members = self.members
@@ -273,8 +279,8 @@ class Membership:
                 )
             elif part.negative and answer.instead is not None:
                 changed |= self._scope(answer.instead.rdtype).apply(answer.instead, now)
-        for target, alive in answer.verified.items():
-            changed |= self._scope(SRV).verified(target, alive)
+        for target, addresses in answer.verified.items():
+            changed |= self._scope(SRV).verified(target, addresses)
         self._whole = answer.whole and all(scope.complete for scope in self._scopes.values() if scope.members)
         if any(scope.flapping for scope in self._scopes.values()):
             self.error = LookupFailed(
@@ -329,7 +335,7 @@ class Membership:
         for scope in self._scopes.values():
             if scope.members:
                 ports = frozenset(key[1] for key in scope.members if isinstance(key, tuple))
-                return Held(scope.rdtype, ports, tuple(scope.suspects))
+                return Held(scope.rdtype, ports, tuple(scope.suspects), scope.members)
         return Held()
 
     def peers(self, reuse: PeerSet) -> Iterator[Peer]:

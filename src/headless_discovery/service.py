@@ -307,7 +307,7 @@ class Service:
         membership = name.membership
         membership.lookups += 1
         membership.queries += queries
-        changed = False
+        changed = membership.expired(now)  # a process that was frozen hears the answer before the timer
         failed_before = membership.failures
         if isinstance(result, Answer):
             changed = membership.answered(result, now)
