@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import cycle
@@ -31,7 +31,7 @@ class RoundRobin:
         pickers = []
         for tier in tiers_of(peers):
             before = of_priority(previous, RoundRobinPicker, tier[0].priority)
-            start = dice.below(len(tier)) if before is None else _after(before._last, tier)
+            start = dice.below(len(tier)) if before is None else _after(before._last(), tier)
             pickers.append(RoundRobinPicker(peers, tier, start))
         return linked(pickers)
 
@@ -45,25 +45,26 @@ def _after(last: Peer, tier: Tier) -> int:
 
 
 class RoundRobinPicker(TierPicker):
-    # Advancing a cycle is one step of C: two threads never get the same turn. What `_last` says may lag behind by
-    # the picks in flight in other threads, which only shifts where the next picker starts.
-    __slots__ = ("_last", "_turn")
+    # Advancing a cycle is one step of C: two threads never get the same turn.
+    __slots__ = ("_turn",)
 
     def __init__(self, peers: PeerSet, tier: Tier, start: int) -> None:
         super().__init__(peers, tier)
-        self._turn: Callable[[], Peer] = cycle(tier[start:] + tier[:start]).__next__
-        self._last = tier[start - 1]
+        self._turn = cycle(tier[start:] + tier[:start])
 
     def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
         if exclude:
             return self._pick_excluding(key, exclude)
-        self._last = peer = self._turn()
-        return peer
+        return next(self._turn)
+
+    def _last(self) -> Peer:
+        """The peer that it gave last. Found out by taking a turn, so that picks need not note it."""
+        return self._tier[self._tier.index(next(self._turn)) - 1]
 
     def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
         unwanted = set(excluded)
         for _ in self._tier:
-            self._last = peer = self._turn()
+            peer = next(self._turn)
             if peer.endpoint not in unwanted:
                 unwanted.add(peer.endpoint)
                 yield peer
