@@ -58,8 +58,13 @@ class RoundRobinPicker(TierPicker):
         return next(self._turn)
 
     def _last(self) -> Peer:
-        """The peer that it gave last. Found out by taking a turn, so that picks need not note it."""
-        return self._tier[self._tier.index(next(self._turn)) - 1]
+        """The peer that it gave last, found out by taking a turn and giving it back: so a pick notes nothing.
+
+        Threads that pick meanwhile may shift the round by a turn, in a picker that is being replaced.
+        """
+        tier, place = self._tier, self._tier.index(next(self._turn))
+        self._turn = cycle(tier[place:] + tier[:place])
+        return tier[place - 1]
 
     def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
         unwanted = set(excluded)
