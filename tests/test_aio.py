@@ -21,8 +21,8 @@ from headless_discovery import (
     WaitTimeout,
 )
 from headless_discovery.testing import DNSServer
+from support import PATIENCE, QUICK
 from support.subscribers import assert_consistent
-from support.twins import PATIENCE, QUICK
 
 NAME = "headless-svc.moon.svc.cluster.local"
 

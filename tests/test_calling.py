@@ -23,8 +23,9 @@ from tenacity import (
 from headless_discovery import AsyncHeadlessService, HeadlessService, NoPeers, Peer, PeerSet, ServiceClosed
 from headless_discovery.testing import DNSServer
 from headless_discovery.testing.cluster import Service
+from support import PATIENCE, QUICK
 from support.strategies import Counting
-from support.twins import PATIENCE, QUICK, SyncTwin, Twin, both_twins
+from support.twins import SyncTwin, Twin, both_twins
 
 NAME = "headless-svc.moon.svc.cluster.local"
 

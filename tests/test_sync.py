@@ -14,8 +14,8 @@ from tenacity import wait_fixed
 from headless_discovery import Change, HeadlessService, LookupFailed, PeerSet, ServiceClosed
 from headless_discovery.iothread import io
 from headless_discovery.testing import DNSServer
+from support import PATIENCE, QUICK
 from support.subscribers import eventually
-from support.twins import PATIENCE, QUICK
 
 NAME = "headless-svc.moon.svc.cluster.local"
 

@@ -18,8 +18,9 @@ from headless_discovery.iothread import MAX_CALLBACK_THREADS, workers
 from headless_discovery.testing import DNSServer
 from headless_discovery.testing.cluster import Service
 from headless_discovery.watchers import Watchers
+from support import PATIENCE, QUICK
 from support.subscribers import Record, assert_consistent, eventually
-from support.twins import PATIENCE, QUICK, SyncTwin, Twin, both_twins
+from support.twins import SyncTwin, Twin, both_twins
 
 NAME = "headless-svc.moon.svc.cluster.local"
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from headless_discovery import Change, PeerSet
 
-from .twins import PATIENCE
+from . import PATIENCE
 
 
 class Record:
