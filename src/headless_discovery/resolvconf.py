@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
-from io import StringIO
-
-import dns.exception
-import dns.resolver
 
 from .errors import LookupFailed, TargetError
 from .model import normal_name
-from .target import Server, parse_server
+from .target import Server, is_name, parse_server
 
 MAX_NDOTS = 15  # as resolv.conf(5) has it
 
@@ -37,38 +34,38 @@ class ResolvConf:
 
 
 def read(path: str) -> ResolvConf:
-    """Read a resolv.conf. Without a `nameserver` line it is the one on this machine, as resolv.conf(5) has it."""
+    """Read a resolv.conf. Without a `nameserver` line it is the one on this machine, as resolv.conf(5) has it.
+
+    Raises `LookupFailed`. A line that cannot be used costs only itself.
+    """
     try:
         with open(path, encoding="utf-8", errors="replace") as file:  # a comment may be in any encoding
-            lines = file.read().splitlines()
-        words = [line.split() for line in lines]
-        named = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
-        resolver = dns.resolver.Resolver(configure=False)
-        with suppress(dns.resolver.NoResolverConfiguration):  # that there are no name servers in what it is given
-            others = (" ".join(line) + "\n" for line in words if line[:1] != ["nameserver"])
-            resolver.read_resolv_conf(StringIO("".join(others)))
+            lines = [line.split() for line in file]
     except OSError as error:
         raise LookupFailed(
             f"{path} cannot be read ({error.strerror}): give nameservers=, or resolv_conf= with another file"
         ) from None
-    except (ValueError, dns.exception.DNSException) as error:
-        raise LookupFailed(f"{path} cannot be used: {error}") from None
+    named: list[str] = []
+    search = [socket.gethostname().partition(".")[2]]
+    ndots = 1
+    for keyword, *words in filter(None, lines):
+        if keyword == "nameserver" and words:
+            named.append(words[0])
+        elif keyword in ("search", "domain"):  # the last of them counts
+            search = words
+        elif keyword == "options":
+            for word in words:
+                if word.startswith("ndots:"):
+                    with suppress(ValueError):
+                        ndots = min(max(int(word[6:]), 0), MAX_NDOTS)
     servers: list[Server] = []
     for text in named or ["127.0.0.1"]:
-        try:
+        with suppress(TargetError):  # scoped or malformed; the others still serve
             servers.append(parse_server(text))
-        except TargetError:
-            continue  # a scoped or malformed line; the others still serve
     if not servers:
         raise LookupFailed(f"{path} has no usable nameserver line: give nameservers=")
-    suffixes = resolver.search or [resolver.domain]
-    search = (normal_name(suffix.to_text()) for suffix in suffixes)
-    ndots = 1 if resolver.ndots is None else resolver.ndots
-    return ResolvConf(
-        tuple(dict.fromkeys(servers)),
-        tuple(dict.fromkeys(filter(None, search))),
-        min(max(ndots, 0), MAX_NDOTS),
-    )
+    suffixes = (normal_name(suffix) for suffix in search if is_name(suffix))
+    return ResolvConf(tuple(dict.fromkeys(servers)), tuple(dict.fromkeys(suffixes)), ndots)
 
 
 class ResolvConfFile:

@@ -7,9 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, NoReturn, TypeAlias
 
-import dns.exception
-import dns.name
-
 from .errors import TargetError
 from .model import Peer, canonical_address, normal_name
 
@@ -199,6 +196,9 @@ def _name(host: str, whole: str) -> str:
     if not name:
         raise TargetError(f"{whole!r} has no name")
     if not name.isascii():
+        import dns.exception
+        import dns.name
+
         try:
             name = dns.name.from_text(name, None).to_text()  # IDNA
         except dns.exception.DNSException as error:
@@ -213,6 +213,12 @@ def _name(host: str, whole: str) -> str:
         if not _LABEL.fullmatch(label):
             raise TargetError(f"{whole!r}: {label!r} is not a DNS label (letters, digits, '-' inside, '_')")
     return normal_name(name)
+
+
+def is_name(text: str) -> bool:
+    """Labels of letters, digits, '-' inside and '_', with or without a final dot."""
+    name = text.removesuffix(".")
+    return 0 < len(name) <= 253 and all(map(_LABEL.fullmatch, name.split(".")))
 
 
 def _zone_prefix(zone: str | None, policy: str) -> str:
