@@ -18,7 +18,7 @@ from .. import Change, HeadlessService, Peer
 from .demo_client import KEYS, Observer, Spread, Spreads, Traffic
 from .demo_cluster import Cluster, Endpoint
 
-COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_black")
+COLOURS = ("cyan", "magenta", "green", "yellow", "bright_blue", "bright_red", "bright_black")
 STATES = {"fresh": "green", "stale": "yellow", "empty": "red", "starting": "cyan", "closed": "red"}
 TWO_COLUMNS = 88  # terminals of at least this width have peers and changes side by side
 PAGE_SECONDS = 3.0  # where not all strategies fit, they take turns
