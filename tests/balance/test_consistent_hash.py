@@ -140,9 +140,30 @@ def test_huge_weights_do_not_make_a_huge_ring(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_another_configuration_starts_from_nothing() -> None:
-    before = ConsistentHash(10).build(pods(4), None)
+    peers = pods(4)
+    before = ConsistentHash(10).build(peers, None)
     for strategy in (ConsistentHash(12), ConsistentHash(10, lambda peer: peer.netloc)):
-        assert entries(strategy.build(pods(4), before)) == entries(strategy.build(pods(4), None))
+        assert entries(strategy.build(peers, before)) == entries(strategy.build(peers, None))
+
+
+def test_slots_of_peers_that_left_are_used_again() -> None:
+    strategy = ConsistentHash(5)
+    picker = strategy.build(pods(20), None)
+    for i in range(20, 120):
+        picker = strategy.build(pods([*range(19), i]), picker)
+    assert len(picker._ring.owners) <= 21
+    assert entries(picker) == entries(strategy.build(pods([*range(19), 119]), None))
+
+
+@given(st.sets(st.integers(0, 30), min_size=12), st.sets(st.integers(0, 30), max_size=3))
+@rule
+def test_peers_that_share_a_hash_key_come_and_go(ordinals: set[int], toggled: set[int]) -> None:
+    strategy = ConsistentHash(8, lambda peer: str((peer.ordinal or 0) // 2))
+    picker = strategy.build(pods(ordinals), None)
+    for i in toggled:
+        ordinals = ordinals ^ {i}
+        picker = strategy.build(pods(ordinals), picker)
+        assert entries(picker) == entries(strategy.build(pods(ordinals), None))
 
 
 def test_hash_key_decides() -> None:

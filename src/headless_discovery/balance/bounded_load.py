@@ -12,7 +12,7 @@ from .api import Hashed, Key, Picker
 from .consistent_hash import ConsistentHash, ConsistentHashPicker
 from .hashing import HashKey, weight
 from .tiers import HashingPicker, linked, nothing_left
-from .uses import CountedLease, Uses, uses_of
+from .uses import CountedLease, UsesOf
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class BoundedLoad:
         """Raises `NoPeers` for an empty set, `TypeError` where `hash_key` returns no str."""
         before = previous if isinstance(previous, BoundedLoadPicker) else None
         home = self._ring().build(peers, None if before is None else before._home)
-        uses = uses_of(peers, None if before is None else before._uses)
+        uses = UsesOf(peers, None if before is None else before._uses)
         factor = Fraction(str(self.factor))  # 1.1 is meant as 11/10, not as the double next to it
         homes = [tier for tier in home._chain() if isinstance(tier, ConsistentHashPicker)]
         return linked([BoundedLoadPicker(peers, tier, uses, factor) for tier in homes])
@@ -54,9 +54,7 @@ class BoundedLoad:
 class BoundedLoadPicker(HashingPicker):
     __slots__ = ("_divisor", "_factor", "_home", "_uses", "_uses_here")
 
-    def __init__(
-        self, peers: PeerSet, home: ConsistentHashPicker, uses: dict[Endpoint, Uses], factor: Fraction
-    ) -> None:
+    def __init__(self, peers: PeerSet, home: ConsistentHashPicker, uses: UsesOf, factor: Fraction) -> None:
         super().__init__(peers, home._tier, home._dice)
         self._home = home
         self._uses = uses

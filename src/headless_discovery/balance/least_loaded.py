@@ -12,7 +12,7 @@ from ..model import Endpoint, Peer, PeerSet
 from .api import Key, Picker
 from .hashing import Dice, weight
 from .tiers import Tier, TierPicker, linked, tiers_of
-from .uses import CountedLease, Uses, uses_of
+from .uses import CountedLease, UsesOf
 
 # How often to draw in the hope of a peer that is not excluded.
 DRAWS = 8
@@ -32,14 +32,14 @@ class LeastLoaded:
         """Raises `NoPeers` for an empty set."""
         before = previous if isinstance(previous, LeastLoadedPicker) else None
         dice = Dice(self.seed) if before is None else before._dice
-        uses = uses_of(peers, None if before is None else before._uses)
+        uses = UsesOf(peers, None if before is None else before._uses)
         return linked([LeastLoadedPicker(peers, tier, dice, uses) for tier in tiers_of(peers)])
 
 
 class LeastLoadedPicker(TierPicker):
     __slots__ = ("_bounds", "_dice", "_uses", "_uses_here", "_weights")
 
-    def __init__(self, peers: PeerSet, tier: Tier, dice: Dice, uses: dict[Endpoint, Uses]) -> None:
+    def __init__(self, peers: PeerSet, tier: Tier, dice: Dice, uses: UsesOf) -> None:
         super().__init__(peers, tier)
         self._dice = dice
         self._uses = uses

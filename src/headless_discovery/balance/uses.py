@@ -7,6 +7,7 @@ whatever threads do, and a forked child inherits no lock that another thread hol
 from __future__ import annotations
 
 from typing import TypeAlias
+from weakref import WeakValueDictionary
 
 from ..model import Endpoint, Peer, PeerSet
 
@@ -27,15 +28,17 @@ class CountedLease:
         self._uses.discard(self)
 
 
-def uses_of(peers: PeerSet, before: dict[Endpoint, Uses] | None) -> dict[Endpoint, Uses]:
-    """The uses of each peer, going on from those before.
+class UsesOf(dict[Endpoint, Uses]):
+    """The uses of each peer of a set, going on from those before.
 
-    A peer that left is kept in mind while it is in use: it may come back before the last use is over.
+    All pickers of a service know the same uses of an endpoint, for as long as a lease or a picker refers to them: so
+    a peer that comes back is as busy as it was, a thread that still has the picker before counts in the right place,
+    and what nobody needs any more is forgotten.
     """
-    if before is None:
-        return {peer.endpoint: set() for peer in peers}
-    # The very same sets, also the empty ones: the picker before may still be in use.
-    uses = {endpoint: leases for endpoint, leases in before.items() if leases}
-    for peer in peers:
-        uses[peer.endpoint] = before.get(peer.endpoint, set())
-    return uses
+
+    __slots__ = ("known",)
+
+    def __init__(self, peers: PeerSet, before: UsesOf | None) -> None:
+        self.known: WeakValueDictionary[Endpoint, Uses] = WeakValueDictionary() if before is None else before.known
+        for peer in peers:
+            self[peer.endpoint] = self.known.setdefault(peer.endpoint, set())
