@@ -22,6 +22,11 @@ _POINTERS = 16  # a name may lead through
 _PLAIN = bytes(sorted(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"))
 
 
+# SRV targets are not compressed (RFC 2782) and come again with every answer.
+_seen: dict[bytes, str] = {}
+_SEEN_MAX = 16_384
+
+
 class Unusual(Exception):
     """Not the plain answer this reader is for. It may be fine, or garbage."""
 
@@ -75,6 +80,8 @@ class _Reader:
             rrset = found.get((name, rdtype))
             if rrset is None:
                 found[name, rdtype] = RRset(ttl, values)
+            elif rdtype == CNAME:
+                raise Unusual  # a name has one (RFC 2181, 10.1)
             else:
                 rrset.values += values
                 rrset.ttl = min(rrset.ttl, ttl)
@@ -102,7 +109,7 @@ class _Reader:
         return at
 
     def additionals(self, at: int, count: int, message: Message) -> int:
-        data, glue, names = self.data, message.glue, self.names
+        data, glue = self.data, message.glue
         opts = 0
         for _ in range(count):
             if data[at] == 0:  # the root owns OPT, and nothing else here
@@ -113,10 +120,7 @@ class _Reader:
                 message.rcode |= high >> 24 << 4  # RFC 6891, 6.1.3
                 at += 11
                 continue
-            if data[at] >= 0xC0 and (pointer := (data[at] & 0x3F) << 8 | data[at + 1]) in names:
-                name, fixed = names[pointer][0], at + 2
-            else:
-                name, fixed = self.name(at)
+            name, fixed = self.name(at)
             rdtype, _, start, at = self.fixed(fixed)
             if not (rdtype == A and at - start == 4) and not (rdtype == AAAA and at - start == 16):
                 raise Unusual
@@ -162,38 +166,49 @@ class _Reader:
         return Srv(priority, weight, port, self.whole_name(start + 6, end))
 
     def whole_name(self, start: int, end: int) -> str:
-        name, after = self.name(start)
-        if after != end:
-            raise Unusual
+        raw = self.data[start:end]
+        name = _seen.get(raw)
+        if name is None:
+            name, after = self.name(start)
+            if after != end:
+                raise Unusual
+            if len(raw) == len(name) + 2:  # no pointer in it, so these bytes are this name everywhere
+                if len(_seen) >= _SEEN_MAX:
+                    _seen.clear()
+                _seen[raw] = name
+        else:
+            self.names[start] = name, end
         return name
 
     def name(self, start: int, depth: int = 0) -> tuple[str, int]:
         """The name at an offset, lower case without final dot, and where it ends."""
-        if (known := self.names.get(start)) is not None:
-            return known
-        data, at = self.data, start
+        data, names, at = self.data, self.names, start
         labels: list[str] = []
-        while (size := data[at]) and size < 64:
-            label = data[at + 1 : at + 1 + size]
-            if len(label) != size or label.translate(None, _PLAIN):
+        while size := data[at]:
+            if size >= 0xC0:  # a pointer (RFC 1035, 4.1.4): backwards only, so that this ends
+                pointer = (size & 0x3F) << 8 | data[at + 1]
+                if pointer >= start or depth >= _POINTERS:
+                    raise Unusual
+                known = names.get(pointer)
+                suffix = self.name(pointer, depth + 1)[0] if known is None else known[0]
+                at += 2
+                if not labels:
+                    return suffix, at
+                if suffix:
+                    labels.append(suffix)
+                break
+            end = at + 1 + size
+            label = data[at + 1 : end]
+            if size > 63 or len(label) != size or label.translate(None, _PLAIN):
                 raise Unusual
             labels.append(label.decode("ascii"))
-            at += 1 + size
-        if size == 0:
-            at += 1
-        elif size >= 0xC0:  # a pointer (RFC 1035, 4.1.4): backwards only, so that this ends
-            pointer = (size & 0x3F) << 8 | data[at + 1]
-            if pointer >= start or depth >= _POINTERS:
-                raise Unusual
-            if suffix := self.name(pointer, depth + 1)[0]:
-                labels.append(suffix)
-            at += 2
+            at = end
         else:
-            raise Unusual
+            at += 1
         name = ".".join(labels).lower()
         if len(name) > 253:
             raise Unusual
-        self.names[start] = name, at
+        names[start] = name, at
         return name, at
 
 
