@@ -26,6 +26,7 @@ log = logging.getLogger("headless_discovery")
 
 MAX_CALLBACK_THREADS = 32
 IDLE = 10.0  # seconds after which a thread without work ends
+STUCK, LATE = 0.02, 0.5  # seconds without a callback begun, seconds that one may wait, before there are more threads
 START_SPACING = 0.001  # seconds between the first lookups of services that start together
 
 Callback: TypeAlias = Callable[[], None]
@@ -224,31 +225,61 @@ class IOThread:
 
 
 class Workers:
-    """Threads that run callbacks: grown on demand, at most 32, ended when idle."""
+    """Threads that run callbacks: one, and more where callbacks hold it up, at most 32; they end when idle.
+
+    A burst of quick callbacks needs no second thread. So there are twice as many only when jobs wait and none was taken
+    for STUCK seconds, or one has waited for LATE. 31 blocked subscribers delay another one by a tenth of a second.
+    """
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
         self._condition = threading.Condition()
-        self._jobs: deque[Callback] = deque()
+        self._jobs: deque[tuple[float, Callback]] = deque()  # with the time since when each one waits
         self._threads = self._idle = 0
+        self._taken = 0
+        self._watched = False
         self._generation = os.getpid()
 
     def submit(self, job: Callback) -> None:
+        """Under the lock of `io`."""
         with self._condition:
-            self._jobs.append(job)
-            if self._idle >= len(self._jobs) or self._threads >= MAX_CALLBACK_THREADS:
+            self._jobs.append((io.time(), job))
+            if self._idle:
                 self._condition.notify()
-                return
-            self._threads += 1
-            number = self._threads
-        thread = threading.Thread(target=self._run, name=f"headless-discovery-callback-{number}", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # no more threads, or the interpreter ends: the job waits for a thread there is
-            with self._condition:
-                self._threads -= 1
+            first = not self._threads
+            if first:
+                self._threads = 1
+        if first:
+            self._start(1)
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._jobs and self._threads < MAX_CALLBACK_THREADS and not self._watched:
+            self._watched = True
+            io.call_at(io.time() + STUCK, partial(self._grow, self._taken))
+
+    def _grow(self, taken: int) -> None:
+        more = 0
+        with self._condition:
+            self._watched = False
+            if self._jobs and (taken == self._taken or io.time() - self._jobs[0][0] >= LATE):
+                more = min(self._threads, MAX_CALLBACK_THREADS - self._threads, len(self._jobs))
+            self._threads += more
+        self._start(more)
+        self._watch()
+
+    def _start(self, number: int) -> None:
+        for _ in range(number):
+            thread = threading.Thread(
+                target=self._run, name=f"headless-discovery-callback-{next(_number)}", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads, or the interpreter ends: the jobs wait for those there are
+                with self._condition:
+                    self._threads -= 1
 
     def _run(self) -> None:
         generation = self._generation
@@ -260,10 +291,12 @@ class Workers:
                 if not self._jobs:
                     self._threads -= 1
                     return
-                job = self._jobs.popleft()
+                _, job = self._jobs.popleft()
+                self._taken += 1
             job()
 
 
+_number = count(1)
 io = IOThread()
 workers = Workers()
 
@@ -274,7 +307,7 @@ def deliver(watchers: list[Watcher]) -> None:
     Each has one job at most in the queue: while all threads are held up, the queue does not grow.
     """
     for watcher in watchers:
-        if not watcher.busy:
+        if not watcher.busy and watcher.has_news:
             watcher.busy = True
             workers.submit(partial(_tell, watcher))
 

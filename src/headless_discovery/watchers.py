@@ -33,10 +33,15 @@ class Watcher:
     def active(self) -> bool:
         return not (self._cancelled or self._watchers.closed)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `next()` may have something to tell."""
+        return self._watchers.current is not None and self._watchers.current is not self._told and self.active
+
     def next(self) -> Change | None:
         """The change to tell now, or None; telling it is a promise, so it is told once. Cancelled ones get none."""
         current = self._watchers.current
-        if current is None or current is self._told or not self.active:
+        if current is None or not self.has_news:
             return None
         if self._told is None:  # the first change tells the set as it is, also an empty one
             change = Change(PeerSet(target=current.target), current)
