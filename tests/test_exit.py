@@ -249,7 +249,7 @@ def test_who_holds_a_subscription_or_an_iterator_holds_the_service(dns: DNSServe
     next(changes)
     subscription.cancel()
     del changes
-    alive().close()  # type: ignore[union-attr]
+    alive().close()
     del subscription
     assert alive() is None
 

@@ -161,7 +161,7 @@ class AsyncChanges:
 
     def __next__(self) -> Change:
         try:
-            return self._twin.loop.run(anext(self._changes))  # type: ignore[no-any-return]
+            return self._twin.loop.run(anext(self._changes))
         except StopAsyncIteration:
             raise StopIteration from None
 
