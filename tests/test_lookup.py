@@ -114,6 +114,10 @@ class TestServers:
             Client(net, timeout=3.5).ask()
         assert net.now - 1000 == 3.5
 
+    def test_a_server_that_was_silent_is_not_said_to_be_unasked(self):
+        with pytest.raises(LookupFailed, match=r"10\.96\.0\.10:53 timed out; 10\.96\.0\.11:53 was not asked"):
+            Client(Net({NS1: always(None), NS2: always(None)}), timeout=1).ask()
+
     def test_the_last_good_server_stays_first_and_the_configured_first_comes_again_after_30_s(self):
         dead = {"down": True}
         net = Net({NS1: lambda *_: None if dead["down"] else one("10.0.0.1"), NS2: always(one("10.0.0.1"))})

@@ -152,9 +152,10 @@ class Held:
 
 
 class _AttemptFailed(Exception):
-    def __init__(self, problem: str, *, timed_out: bool = False) -> None:
+    def __init__(self, problem: str, *, timed_out: bool = False, asked: bool = True) -> None:
         super().__init__(problem)
         self.timed_out = timed_out
+        self.asked = asked
 
 
 @dataclass(slots=True)
@@ -392,10 +393,14 @@ class Lookup:
         trusted = self._memory.positive
         for attempt, wait in enumerate(ATTEMPTS):
             for server in list(silent):
+                if self._now >= self._deadline:
+                    problems.setdefault(server, self._too_late())
+                    continue
                 try:
                     reply = yield from self._attempt(server, name, rdtype, wait, attempt)
                 except _AttemptFailed as failure:
-                    problems[server] = str(failure)
+                    if failure.asked or server not in problems:  # what went wrong says more than that time is over
+                        problems[server] = str(failure)
                     if not failure.timed_out:
                         silent.remove(server)
                     continue
@@ -499,7 +504,9 @@ class Lookup:
         self, server: Server, name: str, rdtype: Rdtype, wait: float, *, tcp: bool, edns: bool
     ) -> Task[Message]:
         if self._now >= self._deadline:
-            raise _AttemptFailed(f"was not asked: the timeout of {self._settings.timeout:g} s is over", timed_out=True)
+            raise _AttemptFailed(
+                f"was not asked: the timeout of {self._settings.timeout:g} s is over", timed_out=True, asked=False
+            )
         try:
             query = Query(name, rdtype, self._rng.getrandbits(16), edns=edns)
         except WireError as error:
@@ -507,6 +514,9 @@ class Lookup:
         deadline = min(self._now + wait, self._deadline)
         message: Message = yield Exchange(server, tcp, query, deadline, min(self._now + TCP_CONNECT, deadline))
         return message
+
+    def _too_late(self) -> str:
+        return f"was not asked: the timeout of {self._settings.timeout:g} s is over"
 
     # Records: what the values mean.
 
