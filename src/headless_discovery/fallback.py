@@ -37,7 +37,9 @@ def read(data: bytes) -> Message:
             continue
         name = normal_name(rrset.name.to_text())
         message.answer[name, int(rrset.rdtype)] = RRset(_ttl(rrset.ttl), [_value(rdata) for rdata in rrset])
-    for rrset in parsed.additional:
+    # Address records show that the answer section before them is whole, see Lookup; but not where some of it is broken.
+    broken = parsed.errors and sum(map(len, parsed.answer)) < int.from_bytes(data[6:8], "big")
+    for rrset in () if broken else parsed.additional:
         if rrset.rdclass == 1 and rrset.rdtype in (A, AAAA):
             name = normal_name(rrset.name.to_text())
             message.glue.setdefault(name, []).extend(packed_address(rdata.address) for rdata in rrset)
