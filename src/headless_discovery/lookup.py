@@ -465,30 +465,30 @@ class Lookup:
         settings, memory = self._settings, self._memory
         key = (name, rdtype)
         edns = server not in memory.no_edns
-        tcp_failed = False
+        tcp_failure: _AttemptFailed | None = None
         if settings.tcp == "always" or (settings.tcp == "auto" and memory.tcp_until.get(key, 0.0) > self._now):
             try:
                 return True, (yield from self._over_tcp(server, name, rdtype, edns))
-            except _AttemptFailed:
+            except _AttemptFailed as failure:
                 memory.tcp_until.pop(key, None)
                 if settings.tcp == "always":
                     raise
-                tcp_failed = True
+                tcp_failure = failure
         # Some middleboxes drop what has EDNS without a word, so the second attempt goes without it.
         message = yield from self._exchange(server, name, rdtype, wait, tcp=False, edns=edns and attempt == 0)
         if edns and attempt == 0 and message.rcode in (FORMERR, BADVERS):  # RFC 6891, 7
             memory.no_edns.add(server)
             edns = False
             message = yield from self._exchange(server, name, rdtype, wait, tcp=False, edns=False)
-        if message.truncated and settings.tcp == "auto" and not tcp_failed:
+        if message.truncated and settings.tcp == "auto" and tcp_failure is None:
             memory.tcp_until[key] = self._now + TCP_MEMORY
             try:
-                whole = yield from self._over_tcp(server, name, rdtype, edns)
-                _check(whole)
-            except _AttemptFailed:
-                memory.tcp_until.pop(key, None)  # what UDP brought is an incomplete answer
-            else:
-                return True, whole
+                return True, (yield from self._over_tcp(server, name, rdtype, edns))
+            except _AttemptFailed as failure:
+                memory.tcp_until.pop(key, None)
+                tcp_failure = failure
+        if message.truncated and tcp_failure is not None:  # what UDP brought is an incomplete answer
+            self._warning = f"{name} {TYPE_NAMES[rdtype]}: cut off over UDP, and {server} {tcp_failure}"
         return False, message
 
     def _over_tcp(self, server: Server, name: str, rdtype: Rdtype, edns: bool) -> Task[Message]:
@@ -496,6 +496,9 @@ class Lookup:
         if edns and message.rcode in (FORMERR, BADVERS):
             self._memory.no_edns.add(server)
             message = yield from self._exchange(server, name, rdtype, TCP_EXCHANGE, tcp=True, edns=False)
+        _check(message)
+        if message.truncated and not message.answer:
+            raise _AttemptFailed("cut its answer down to nothing (TC) over TCP, too")
         if message.size < TCP_WORTH:
             self._memory.tcp_until.pop((name, rdtype), None)
         return message
