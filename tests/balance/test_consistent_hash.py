@@ -166,6 +166,15 @@ def test_peers_that_share_a_hash_key_come_and_go(ordinals: set[int], toggled: se
         assert entries(picker) == entries(strategy.build(pods(ordinals), None))
 
 
+def test_a_peer_with_the_hash_key_of_another_joins() -> None:
+    strategy = ConsistentHash(8, lambda peer: str((peer.ordinal or 0) // 2))
+    peers = pods(range(0, 20, 2))
+    both = PeerSet([*peers, pod(5)])
+    picker = strategy.build(both, strategy.build(peers, None))
+    assert entries(picker) == entries(strategy.build(both, None))
+    assert set(picker.pick_many(11, "key")) == set(both)
+
+
 def test_hash_key_decides() -> None:
     one = ConsistentHash(hash_key=lambda peer: peer.netloc).build(pods(5), None)
     other = ConsistentHash().build(PeerSet(Peer(peer.address, peer.port) for peer in pods(5)), None)

@@ -81,3 +81,14 @@ def test_so_is_a_changed_one(before: list[set[int]], after: list[set[int]]) -> N
 def test_a_ring_has_room_for_a_million_peers() -> None:
     with pytest.raises(ValueError, match="room for 1048575 peers"):
         Ring.whole(OWNERS * 210_000, [], 0)
+
+
+@given(rings, st.integers(0, 4), st.data())
+@rule
+def test_of_equal_points_the_right_one_goes(before: list[set[int]], slot: int, data: st.DataObject) -> None:
+    shared = set().union(*before)
+    before[slot] |= set(data.draw(st.lists(st.sampled_from(sorted(shared)), min_size=1)))
+    made = whole(before)
+    after = [points if i != slot else set() for i, points in enumerate(before)]
+    if any(after):
+        check(made.changed(OWNERS, [(slot, sorted(before[slot]))], []), after)
