@@ -31,7 +31,7 @@ SRV_NAME = f"_http._tcp.{NAME}"
 TTL = 30  # seconds: longer than any row takes, so that nobody asks but refresh() and retries after failures
 RETRY = 0.1  # seconds
 
-SECTIONS = ("transport",)
+SECTIONS = ("transport", "rcodes", "servers", "cuts", "ttls", "families", "search")
 
 Body: TypeAlias = "Callable[[World], None] | Callable[[], None]"
 
@@ -154,13 +154,18 @@ class World:
         assert (status.state, status.error, status.consecutive_failures) == ("fresh", None, 0)
         assert status.complete is complete
 
-    def settles(self, svc: Any, addresses: Collection[str] | None = None, *, refreshes: int = 3) -> None:
-        """As `is_well` after some refreshes: who is younger than 10 s leaves by two answers only."""
+    def settles(self, svc: Any, addresses: Collection[str] | None = None) -> None:
+        """As `is_well` after some refreshes: who is younger than 10 s leaves by two answers only, 1 ms apart."""
         wanted = sorted(self.web.addresses if addresses is None else addresses)
-        for _ in range(refreshes):
-            if sorted(svc.refresh().addresses) == wanted:
-                break
+        self.until(svc, lambda peers: sorted(peers.addresses) == wanted)
         self.is_well(svc, wanted)
+
+    def until(self, svc: Any, condition: Callable[[PeerSet], bool], refreshes: int = 100) -> None:
+        """Refresh until it is so; a failed test after that."""
+        for _ in range(refreshes):
+            if condition(svc.refresh()):
+                return
+        raise AssertionError(f"not after {refreshes} refreshes, but {svc.peers()}: {svc.status}")
 
     def recovers(self, svc: Any) -> None:
         """The fault ends. By itself, or with the next refresh, the service is right again, and has the news too."""
@@ -173,10 +178,10 @@ class World:
         self.settles(svc)
 
     @contextmanager
-    def fault(self, name: Any, server: DNSServer | None = None, **options: Any) -> Iterator[Fault]:
+    def fault(self, what: Any, server: DNSServer | None = None, /, **options: Any) -> Iterator[Fault]:
         """A fault that has to be met."""
-        closes = name in ("unreachable", "tcp-refused")
-        with (server or self.dns).fail(name, **options) as fault:
+        closes = what in ("unreachable", "tcp-refused")
+        with (server or self.dns).fail(what, **options) as fault:
             yield fault
             assert closes or fault.hits, "the fault was never met"
 

@@ -1,0 +1,187 @@
+"""Search lists, and what happens to resolv.conf."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from headless_discovery import LookupFailed
+from headless_discovery.message import SERVFAIL, A
+from headless_discovery.testing import DNSServer
+from sansio import NS1, Client, Net, found, message, nxdomain
+
+from .matrix import NAME, World, asked, row
+
+SEARCH = ("moon.svc.cluster.local", "svc.cluster.local", "cluster.local")
+
+
+def _conf(w: World, *servers: DNSServer | str, options: str = "ndots:5", search: tuple[str, ...] = SEARCH) -> Path:
+    """A resolv.conf, put where it belongs by renaming it there, as kubelets do."""
+    lines = [f"nameserver {s if isinstance(s, str) else s.nameserver}" for s in servers]
+    new = w.tmp_path / "resolv.conf.new"
+    new.write_text("\n".join([*lines, f"search {' '.join(search)}" if search else "", f"options {options}", ""]))
+    path = w.tmp_path / "resolv.conf"
+    os.replace(new, path)
+    return path
+
+
+@row(
+    "SERVFAIL for the right suffix, and a later one has a wildcard",
+    "A failure: the walk goes on after NXDOMAIN and NODATA only",
+)
+def wildcard_behind_servfail(w: World) -> None:
+    w.dns.add_zone("example.com")
+    w.dns.record("*.example.com", "A", 60, "10.6.6.6")
+    conf = _conf(w, w.dns, search=(SEARCH[0], "example.com"))
+    with w.fault("SERVFAIL", name=NAME):
+        svc = w.make("headless-svc", nameservers=None, resolv_conf=str(conf))
+        with pytest.raises(LookupFailed, match="SERVFAIL"):
+            svc.start()
+        assert w.dns.count("*.example.com") == 0
+    svc.wait_for(3, 20)
+    try:
+        w.is_well(svc)
+        with w.fault("SERVFAIL", name=NAME):
+            w.keeps(svc, "SERVFAIL")
+        w.recovers(svc)
+        assert w.dns.count("*.example.com") == 0
+    finally:
+        svc.close()
+
+
+@row("A hit after a failed candidate", "Used where nothing was known, but not remembered", virtual=True)
+def hit_after_a_failure() -> None:
+    right, wildcard = "web.a.example", "web.b.example"
+    zone = {right: message(SERVFAIL), wildcard: found(wildcard, A, "10.6.6.6")}
+    net = Net({NS1: lambda name, *_: zone.get(name, nxdomain())})
+    client = Client(net, "web", search=("a.example", "b.example"), ndots=5)
+    client.outcome()
+    assert client.memory.name is None
+    zone[right] = found(right, A, "10.0.0.1")
+    assert client.ask().name == right
+
+
+@row("A short name", "The search list in order; the name that hit is remembered and asked alone")
+def short_name(w: World) -> None:
+    conf = _conf(w, w.dns)
+    with w.watch("headless-svc.moon", nameservers=None, resolv_conf=str(conf)) as svc:
+        assert asked(w.dns) == [("headless-svc.moon.moon.svc.cluster.local", "A"), (NAME, "A")]
+        w.dns.clear_queries()
+        w.is_well(svc)
+        assert asked(w.dns) == [(NAME, "A")]
+        w.recovers(svc)
+
+
+@row("The service goes to 0 pods", "No question leaves its suffix, however long")
+def no_pods(w: World) -> None:
+    conf = _conf(w, w.dns)
+    with w.watch("headless-svc", nameservers=None, resolv_conf=str(conf), empty_grace=0) as svc:
+        w.web.scale(0)
+        for _ in range(5):
+            svc.refresh()
+        assert (len(svc.peers()), svc.status.state) == (0, "empty")
+        assert {query.name for query in w.dns.queries} == {NAME}
+        w.recovers(svc)
+
+
+@row(
+    "A whole name under `ndots:5`, at 0 pods from the start",
+    "It ends in a search suffix, so it is asked as it is: one question",
+)
+def whole_name(w: World) -> None:
+    w.pods(0)
+    conf = _conf(w, w.dns)
+    with w.make(NAME, nameservers=None, resolv_conf=str(conf)) as svc:
+        assert len(svc.peers()) == 0
+        svc.refresh()
+        assert {query.name for query in w.dns.queries} == {NAME}
+        w.web.scale(2)
+        w.is_well(svc)
+
+
+@row(
+    "resolv.conf is empty",
+    "The server on this machine is asked, as resolv.conf(5) has it; the set stays, and is right again when the file is",
+)
+def empty_file(w: World) -> None:
+    conf = _conf(w, w.dns)
+    with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
+        before = svc.peers()
+        (w.tmp_path / "empty").write_text("")
+        os.replace(w.tmp_path / "empty", conf)
+        with suppress(LookupFailed):  # where there is such a server, it may say that there is no such name
+            svc.refresh()
+        assert svc.peers() is before
+        assert "127.0.0.1:53" in str(svc.status.error)
+        _conf(w, w.dns)
+        w.recovers(svc)
+
+
+@row("resolv.conf is replaced by rename, with another server", "The next lookup asks that one")
+def replaced(w: World) -> None:
+    conf = _conf(w, w.dns)
+    other = w.server()
+    moved = other.service("headless-svc", "moon", pods=["10.9.9.1"])
+    with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
+        before = w.dns.count()
+        _conf(w, other)
+        w.settles(svc, moved.addresses)
+        assert w.dns.count() == before
+        w.gone.update(w.web.addresses)
+        _conf(w, w.dns)
+        w.settles(svc)
+
+
+@row("resolv.conf disappears while it is replaced", "What was read stays in use")
+def disappears(w: World) -> None:
+    conf = _conf(w, w.dns)
+    with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
+        conf.unlink()
+        w.is_well(svc)
+        _conf(w, w.dns)
+        w.recovers(svc)
+
+
+@row(
+    "resolv.conf cannot be read from the start",
+    "`start()` fails and names the file; it starts by itself when the file is there",
+)
+def missing(w: World) -> None:
+    path = w.tmp_path / "resolv.conf"
+    svc = w.make(nameservers=None, resolv_conf=str(path))
+    try:
+        with pytest.raises(LookupFailed, match=r"resolv\.conf cannot be read"):
+            svc.start()
+        _conf(w, w.dns)
+        svc.wait_for(3, 20)
+        w.is_well(svc)
+    finally:
+        svc.close()
+
+
+@row("resolv.conf has four servers, the first three are gone", "All are asked in turn")
+def four_servers(w: World) -> None:
+    gone = [w.server() for _ in range(3)]
+    for server in gone:
+        server.stop()
+    conf = _conf(w, *[f"127.0.0.1:{server.port}" for server in gone], w.dns)
+    with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
+        assert svc.status.queries == 4
+        w.is_well(svc)
+        assert svc.status.queries == 5
+        w.dns.fail("SERVFAIL")
+        w.keeps(svc, f"{w.dns.port} said SERVFAIL.*{gone[0].port} cannot be reached", 1)
+        w.recovers(svc)
+
+
+@row("`ndots:0`", "Every name is tried as it is first")
+def ndots_0(w: World) -> None:
+    w.dns.add_zone(".")
+    conf = _conf(w, w.dns, options="ndots:0")
+    with w.watch("headless-svc", nameservers=None, resolv_conf=str(conf)) as svc:
+        assert asked(w.dns)[-1] == (NAME, "A")
+        assert asked(w.dns)[0] == ("headless-svc", "A")
+        w.recovers(svc)
