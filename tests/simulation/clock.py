@@ -80,7 +80,7 @@ class VirtualHost:
 
     def deliver(self, watchers: Iterable[Watcher]) -> None:
         for watcher in watchers:
-            if not watcher.busy:
+            if not watcher.busy and watcher.has_news:
                 watcher.busy = True
                 self.call_at(self.now, lambda watcher=watcher: self._tell(watcher))  # type: ignore[misc]
 

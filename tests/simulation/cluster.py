@@ -22,6 +22,7 @@ class HeadlessSvc:
     stateful: bool
     ttl: int
     network: int
+    space: int = 250  # addresses: they are used again after a while, as they are in a cluster
     pods: dict[int, Pod] = field(default_factory=dict)
     unready: set[int] = field(default_factory=set)
     history: list[tuple[float, tuple[Pod, ...]]] = field(default_factory=list)
@@ -37,9 +38,15 @@ class HeadlessSvc:
             del self.pods[ordinal]
             self.unready.discard(ordinal)
         while len(self.pods) < replicas:
-            ordinal = next(i for i in range(replicas) if i not in self.pods) if self.stateful else self._next
+            ordinal = self._free() if self.stateful else self._next
             self.pods[ordinal] = self._new(ordinal)
         self._publish(now)
+
+    def _free(self) -> int:
+        """The lowest ordinal that is free: mostly the next one."""
+        if len(self.pods) not in self.pods and (not self.pods or max(self.pods) < len(self.pods)):
+            return len(self.pods)
+        return next(i for i in range(len(self.pods) + 1) if i not in self.pods)
 
     def remove(self, ordinal: int, now: float) -> None:
         self.pods.pop(ordinal, None)
@@ -59,8 +66,7 @@ class HeadlessSvc:
         self._publish(now)
 
     def _new(self, ordinal: int) -> Pod:
-        # Addresses are used again after a while, as they are in a cluster: 250 to a service.
-        address = bytes((10, self.network, 0, 1 + self._next % 250))
+        address = bytes((10, self.network)) + (1 + self._next % self.space).to_bytes(2, "big")
         self._next += 1
         return Pod(f"{self.label}-{ordinal}" if self.stateful else "-".join(map(str, address)), address)
 

@@ -56,6 +56,7 @@ class Replica:
 
     def __init__(self, services: dict[str, HeadlessSvc], rng: random.Random, lag: float) -> None:
         self.lag = lag
+        self.same_cut = 0.7  # how often an SRV answer is cut as the one before it
         self._services = services
         self._rng = rng
         self._cache: dict[tuple[str, int], _Entry] = {}
@@ -118,7 +119,12 @@ class Replica:
         if len(pods) > room:  # by block, no glue; after the entry's life often the same again
             if entry.cut is None or len(entry.cut) != room:
                 last = self._last_cut.get(name)
-                if last is not None and len(last) == room and set(last) <= set(pods) and self._rng.random() < 0.7:
+                if (
+                    last is not None
+                    and len(last) == room
+                    and set(last) <= set(pods)
+                    and self._rng.random() < self.same_cut
+                ):
                     entry.cut = last
                 else:
                     start = self._rng.randrange(len(pods))

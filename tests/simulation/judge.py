@@ -23,15 +23,16 @@ Endpoint = tuple[bytes, int]
 Verdict = Literal["whole", "cut", "nobody", "failed"]
 
 
-def says_something(message: Message) -> bool:
+def says_something(heard: Heard) -> bool:
     """NOERROR or NXDOMAIN from a server that is responsible, or asks others; not a referral, not an empty cut."""
-    if message.rcode not in (0, NXDOMAIN):
+    message = heard.message
+    if heard.rcode not in (0, NXDOMAIN):
         return False
     if message.answer:
-        return message.rcode == 0
+        return heard.rcode == 0
     if message.truncated:
         return False
-    lame = message.rcode == 0 and message.soa is None
+    lame = heard.rcode == 0 and message.soa is None
     return not (lame and (message.has_ns or not (message.authoritative or message.recursion_available)))
 
 
@@ -51,7 +52,7 @@ class Trust:
         positive: Heard | None = None
         negative: dict[Server, Heard] = {}
         for one in heard:
-            if one.name != name or one.rdtype != rdtype or not says_something(one.message):
+            if one.name != name or one.rdtype != rdtype or not says_something(one):
                 continue
             if one.message.answer:
                 positive = one
@@ -116,7 +117,7 @@ class Judge:
         self.unverified = set()
         heard = transcript.heard
         found = self.trust.concluded(heard, self._question, self.records)
-        nodata = found is not None and not found.message.answer and found.message.rcode == 0
+        nodata = found is not None and not found.message.answer and found.rcode == 0
         if nodata and self.both and self.trust.concluded(heard, self._question, AAAA) is None:
             found = None  # nobody is there if the other family says so, too; if that fails, the lookup does
         if found is None:
@@ -247,6 +248,7 @@ class Judge:
 
     def _gone_by_name(self, missing: set[Member], before: dict[Member, int], transcript: Transcript) -> set[Member]:
         asked = {name for name, _ in transcript.sent}
+        verified = 0
         gone: set[Member] = set()
         for member in missing:
             target = member[0]
@@ -257,12 +259,15 @@ class Judge:
             if target not in asked:
                 self.unverified.add(target)
                 continue
+            verified += 1
             addresses = self._own_name(target, transcript)
             if addresses == ():
                 gone.add(member)
             elif addresses:
                 del self._cut_misses[member]
                 self._addresses[member] = addresses
+        if verified >= 50:  # a refresh's budget
+            self.unverified = set()
         return gone
 
     def _own_name(self, target: str, transcript: Transcript) -> tuple[bytes, ...] | None:
@@ -272,7 +277,7 @@ class Judge:
             return None
         if found.message.answer:
             return tuple(found.message.answer[target, A].values)  # type: ignore[arg-type]
-        if found.message.rcode == 0 and self.both and self.trust.concluded(transcript.heard, target, AAAA) is None:
+        if found.rcode == 0 and self.both and self.trust.concluded(transcript.heard, target, AAAA) is None:
             return None
         return ()
 

@@ -47,13 +47,14 @@ class Weather:
 
 
 class Heard(NamedTuple):
-    """A message that reached a lookup in time, on the socket that asked for it."""
+    """A message that reached a lookup in time, on the socket that asked for it. `rcode`: as it arrived."""
 
     server: Server
     name: str
     rdtype: int
     tcp: bool
     message: Message
+    rcode: int
 
 
 @dataclass
@@ -102,7 +103,9 @@ class VirtualConversation:
 
     def replied(self, channel: _Channel, message: Message) -> None:
         exchange = channel.exchange
-        self.transcript.heard.append(Heard(exchange.server, channel.name, channel.rdtype, exchange.tcp, message))
+        self.transcript.heard.append(
+            Heard(exchange.server, channel.name, channel.rdtype, exchange.tcp, message, message.rcode)
+        )
         channel.close()
         self._channels.discard(channel)
         self._go_on(self.lookup.replied(exchange, message, self.host.now))

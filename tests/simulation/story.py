@@ -33,6 +33,8 @@ class Story:
             self.server_trouble: 4,
             self.network_trouble: 3,
             self.fine: 12,
+            self.outage: 1,
+            self.replica_lags: 2,
             self.replica_restarts: 1,
             self.freeze: 1,
             self.refresh: 2,
@@ -75,6 +77,9 @@ class Story:
         if cluster.pods:
             ordinal = self.world.rng.choice(list(cluster.pods))
             cluster.set_ready(ordinal, ordinal in cluster.unready, self.world.host.now)
+            if self.world.rng.random() < 0.5:
+                self.world.run(self.world.rng.choice([10.0, 40.0]))
+                cluster.set_ready(ordinal, ordinal in cluster.unready, self.world.host.now)
 
     # Answers.
 
@@ -108,6 +113,24 @@ class Story:
             tcp_reset=rng.choice([0.0, 0.3]),
             tcp_stall=rng.choice([0.0, 0.3]),
         )
+
+    def outage(self) -> None:
+        """Nobody answers, or everybody says no: in the middle of an emptiness or not."""
+        world, rng = self.world, self.world.rng
+        emptied = self._cluster() if rng.random() < 0.5 else None
+        if emptied is not None:
+            emptied.scale(0, world.host.now)
+            world.run(rng.choice([2.0, 20.0]))
+        faults = Faults(**{rng.choice(["silence", "refused", "servfail", "lame"]): 1.0})
+        world.cluster_dns.faults = world.second.faults = faults
+        world.run(rng.choice([5.0, 40.0, 400.0]))
+        self.fine()
+        world.run(rng.choice([2.0, 20.0]))
+        if emptied is not None:
+            emptied.scale(rng.randint(1, self.most_pods), world.host.now)
+
+    def replica_lags(self) -> None:
+        self.world.rng.choice(self.world.cluster_dns.replicas).lag = self.world.rng.choice([0.1, 0.6, 3.0, 15.0])
 
     def fine(self) -> None:
         self.world.network.weather = Weather()

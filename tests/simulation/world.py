@@ -132,8 +132,8 @@ class World:
 
     # What is in the world.
 
-    def add_cluster(self, label: str, *, stateful: bool, pods: int, ttl: int) -> HeadlessSvc:
-        cluster = HeadlessSvc(label, stateful, ttl, 1 + len(self.clusters))
+    def add_cluster(self, label: str, *, stateful: bool, pods: int, ttl: int, space: int = 250) -> HeadlessSvc:
+        cluster = HeadlessSvc(label, stateful, ttl, 1 + len(self.clusters), space)
         self.clusters[cluster.name] = cluster
         cluster.scale(pods, self.host.now)
         return cluster
@@ -169,6 +169,7 @@ class World:
         watched.subscribers += [Subscriber(self, watched, raises=0.1 if n == 1 else 0.0) for n in range(subscribers)]
         watched.subscribers.append(Subscriber(self, watched, polled=True))
         service.begin(self.host)  # type: ignore[arg-type]
+        service._names[0].asker._rng = random.Random(self.rng.getrandbits(32))  # type: ignore[assignment]
         return watched
 
     def close(self, watched: Watched) -> None:
@@ -219,8 +220,8 @@ class World:
             self.steps += 1
             watched.judge.aged(now)
             watched.judge.hears(transcript, now)
-            self._check_pace(watched, transcript, now)
             self.check_set(watched)
+            self._check_pace(watched, transcript, now)
 
     def _check_pace(self, watched: Watched, transcript: Transcript, now: float) -> None:
         settings, recent = watched.settings, watched.recent
