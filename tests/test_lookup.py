@@ -502,6 +502,19 @@ class TestSRV:
         assert members(client.ask(held).parts[0]) == {WEB0: ("10.0.0.1",), WEB1: ("10.0.0.3",)}
         assert [a.name for a in net.asked] == [self.NAME, SVC, WEB1], "only the one that moved is asked for"
 
+    def test_known_glue_that_a_cut_answer_of_the_bare_name_lacks_is_asked_for_and_stays_meanwhile(self):
+        targets = [f"web-{i}.{SVC}" for i in range(60)]
+        records = [Srv(0, 1, 1, t) for t in targets]
+        known = {(self.NAME, SRV): srv_found(self.NAME, records, {t: ["10.0.0.1"] for t in targets})}
+        client = Client(Net({NS1: zone(known)}), port="http")
+        held = Held(SRV, members=client.ask().parts[0].members)
+        known[self.NAME, SRV] = srv_found(self.NAME, records, tc=True)
+        known[SVC, A] = one("10.0.0.7", tc=True)
+        known.update({(t, A): one("10.0.0.9", name=t) for t in targets})
+        found = list(members(client.ask(held).parts[0]).values())
+        assert found.count(("10.0.0.9",)) == 50
+        assert found.count(("10.0.0.1",)) == 10
+
     def test_the_address_of_one_that_left_is_not_known_any_more(self):
         records = [Srv(0, 1, 8080, WEB0)]
         known = {(self.NAME, SRV): srv_found(self.NAME, records, {WEB0: ["10.0.0.1"]})}

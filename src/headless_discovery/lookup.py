@@ -630,7 +630,7 @@ class Lookup:
         """One address query of the bare service name may serve many targets; then single queries, within budget."""
         found: dict[str, tuple[bytes, ...] | None] = {}
         dashed = {t: _decoded(t, base) for t in missing}
-        to_ask = missing
+        to_ask, doubtful = missing, list[str]()
         if any(t in known or dashed[t] for t in missing):
             try:
                 contained, complete = yield from self._bare_addresses(base)
@@ -644,10 +644,12 @@ class Lookup:
                 elif old and contained.issuperset(old):
                     found[target] = old
                 elif old and not complete:
-                    found[target] = old  # not in a part of the answer: no evidence
+                    found[target] = old  # not in a part of the answer: no evidence, but a reason to ask
+                    if contained:
+                        doubtful.append(target)
                 else:
                     to_ask.append(target)
-        asked = to_ask if self._first else self._within_budget(to_ask)
+        asked = to_ask if self._first else self._within_budget(to_ask, doubtful)
         results = yield [self._addresses_of(target) for target in asked]
         for target, result in zip(asked, results, strict=True):
             found[target] = known.get(target) if isinstance(result, LookupFailed) else result
@@ -660,9 +662,10 @@ class Lookup:
                 return frozenset(self._usable(reply.values, reply.server)), not reply.message.truncated
         return frozenset(), True
 
-    def _within_budget(self, targets: Sequence[str]) -> Sequence[str]:
+    def _within_budget(self, targets: list[str], less_urgent: Sequence[str] = ()) -> list[str]:
         """Drawn anew each time, so that names which always fail do not keep the others from being asked."""
-        return targets if len(targets) <= GLUE_BUDGET else self._rng.sample(targets, GLUE_BUDGET)
+        drawn = self._rng.sample(targets, min(len(targets), GLUE_BUDGET))
+        return drawn + self._rng.sample(less_urgent, min(len(less_urgent), GLUE_BUDGET - len(drawn)))
 
     def _addresses_of(self, target: str) -> Task[tuple[bytes, ...]]:
         """A target's addresses; () if it has none. Raises `LookupFailed`."""
