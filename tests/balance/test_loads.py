@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headless_discovery import Peer, PeerSet
-from headless_discovery.balance import BoundedLoad, ConsistentHash, LeastLoaded
-from headless_discovery.balance.uses import UsesOf
+from headless_discovery.balance import BoundedLoad, ConsistentHash, LeastLoaded, bounded_load, least_loaded
+from headless_discovery.balance.uses import CountedLease, UsesOf
 
 from .world import chi_square, owner_of, pod, pods, rule
 
@@ -156,6 +156,13 @@ class TestLeastLoaded:
             lease.release()
         assert {picker.pick(None, [pod(0)]) for _ in range(50)} == {pod(1), pod(2)}
 
+    def test_without_luck_in_drawing_the_shares_are_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(least_loaded, "DRAWS", 0)
+        peers = PeerSet(pod(i, weight=weight) for i, weight in enumerate([1, 2, 5]))
+        picker = LeastLoaded(seed=3).build(peers, None)
+        counts = Counter(picker.pick(None, [pod(2)]).ordinal for _ in range(3000))
+        assert chi_square([counts[i] for i in range(2)], [1, 2]) < 10.9
+
     def test_one_heavy_peer_excluded(self) -> None:
         picker = LeastLoaded(seed=3).build(PeerSet([pod(0, weight=65535), pod(1), pod(2)]), None)
         assert {picker.pick(None, [pod(0)]) for _ in range(50)} == {pod(1), pod(2)}
@@ -222,6 +229,30 @@ class TestBoundedLoad:
         for m in range(1, 9):
             picker.acquire("key", others)
             assert sorted(loads(picker).values()) == [0, m // 2, (m + 1) // 2]
+
+    def test_the_factor_is_the_decimal_number_that_was_written(self) -> None:
+        """With 11 peers and 10 leases, 1.1 times the mean is exactly 1; the double next to 1.1 is a little more."""
+        picker = BoundedLoad(1.1).build(pods(11), None)
+        for _ in range(10):
+            picker.acquire("key")
+        assert max(loads(picker).values()) == 1
+
+    def test_a_place_that_another_thread_takes_meanwhile_is_given_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rivals: list[Any] = []
+
+        class Late(CountedLease):
+            __slots__ = ()
+
+            def __init__(self, peer: Peer, uses: Any) -> None:
+                if not rivals:
+                    rivals.append(CountedLease(peer, uses))
+                super().__init__(peer, uses)
+
+        picker = BoundedLoad(1).build(pods(3), None)
+        order = picker.pick_many(3, "key")
+        monkeypatch.setattr(bounded_load, "CountedLease", Late)
+        assert picker.acquire("key").peer == order[1]
+        assert loads(picker) == {order[0].ordinal: 1, order[1].ordinal: 1, order[2].ordinal: 0}
 
     def test_a_backup_tier_has_a_share_of_its_own(self) -> None:
         peers = PeerSet([*pods(2), pod(7, priority=1), pod(8, priority=1)])

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from itertools import cycle
 
 import pytest
 
 from headless_discovery import Peer
 from headless_discovery.balance import RoundRobin, Weighted
 
-from .world import pods
+from .world import pod, pods
 
 PICKS = """
 from headless_discovery import Peer, PeerSet
@@ -62,6 +63,17 @@ def test_forked_children_draw_for_themselves() -> None:
     done = subprocess.run([sys.executable, "-c", FORKED], check=True, capture_output=True, text=True)
     one, other = done.stdout.splitlines()
     assert one != other
+
+
+def test_where_other_threads_take_the_turns_there_is_still_a_peer() -> None:
+    turns = RoundRobin().build(pods(3), None)
+    turns._turn = cycle([pod(0)])  # all the turns that this thread gets
+    assert turns.pick(None, [pod(0)]) in pods(range(1, 3))
+    assert set(turns.pick_many(3)) == set(pods(3))
+    weighted = Weighted().build(pods(3), None)
+    weighted._turn = lambda: weighted._round.index(pod(0))
+    assert weighted.pick(None, [pod(0)]) in pods(range(1, 3))
+    assert set(weighted.pick_many(3)) == set(pods(3))
 
 
 @pytest.mark.parametrize("strategy", [RoundRobin(), Weighted()], ids=["round_robin", "weighted"])
