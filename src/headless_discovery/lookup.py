@@ -565,6 +565,8 @@ class Lookup:
         if not records:  # RFC 2782: the target "." says that the service is decidedly not available
             return Part(SRV, NO_SOA_TTL)
         targets = dict.fromkeys(record.target for record in records)
+        if base in targets and base.split(".")[2:3] == ["svc"]:  # a headless one has its pods there
+            self._warning = f"{base} is not headless: DNS gives its cluster IP, not its pods"
         glue = {
             t: tuple(self._wanted(self._usable(message.glue[t], reply.server))) for t in targets if t in message.glue
         }

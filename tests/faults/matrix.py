@@ -20,6 +20,7 @@ import pytest
 from tenacity import wait_fixed
 
 from headless_discovery import LookupFailed, Peer, PeerSet, Status, aio
+from headless_discovery.iothread import io
 from headless_discovery.testing import DNSServer
 from headless_discovery.testing.cluster import Service
 from headless_discovery.testing.server import Fault
@@ -31,7 +32,7 @@ SRV_NAME = f"_http._tcp.{NAME}"
 TTL = 30  # seconds: longer than any row takes, so that nobody asks but refresh() and retries after failures
 RETRY = 0.1  # seconds
 
-SECTIONS = ("transport", "rcodes", "servers", "cuts", "ttls", "families", "search")
+SECTIONS = ("transport", "rcodes", "servers", "cuts", "ttls", "families", "search", "records", "use")
 
 Body: TypeAlias = "Callable[[World], None] | Callable[[], None]"
 
@@ -121,6 +122,27 @@ class World:
         if self._loop is not None:
             return AsyncTwin(target, port, loop=self._loop, **options)
         return SyncTwin(target, port, **options)
+
+    def begin(self, svc: Any) -> None:
+        """Start it without waiting."""
+        svc.changes().close()
+
+    def end(self, svc: Any) -> None:
+        """Close it; the async twin's loop goes on."""
+        if self._loop is not None:
+            self._loop.run(svc.service.close())
+        else:
+            svc.close()
+
+    def is_asking(self, svc: Any) -> bool:
+        core = svc._service if self._loop is None else svc.service._service
+        return any(name.in_flight for name in core._names)
+
+    def open_sockets(self) -> int:
+        """That lookups have open at this moment."""
+        if self._loop is None:
+            return len(io._callbacks)
+        return len(aio._hosts[self._loop.loop].sockets)
 
     # What must hold.
 
