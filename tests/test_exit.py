@@ -271,7 +271,7 @@ def test_a_waiter_keeps_the_service_alive(dns: DNSServer) -> None:
         with pytest.warns(ResourceWarning, match="unclosed service"):
             found.append(len(HeadlessService(NAME, 8080, nameservers=[dns.nameserver], **QUICK).wait_for(2)))
 
-    thread = threading.Thread(target=wait)
+    thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     thread.join(PATIENCE)
     assert found == [2]

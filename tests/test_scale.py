@@ -66,7 +66,7 @@ def in_background(*functions: Any) -> tuple[list[threading.Thread], list[Any]]:
         except ServiceClosed as error:
             results.append(error)
 
-    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
+    threads = [threading.Thread(target=run, args=(function,), daemon=True) for function in functions]
     for thread in threads:
         thread.start()
     return threads, results

@@ -81,7 +81,7 @@ def test_peers_and_pick_take_no_lock(dns: DNSServer) -> None:
             release.wait(PATIENCE)
 
     with HeadlessService(NAME, 8080, nameservers=[dns.nameserver]) as svc:
-        thread = threading.Thread(target=hold)
+        thread = threading.Thread(target=hold, daemon=True)
         thread.start()
         held.wait(PATIENCE)
         with ThreadPoolExecutor(1) as threads:
@@ -152,7 +152,7 @@ def test_changes_may_be_closed_from_another_thread(dns: DNSServer) -> None:
                 got.append(change)
                 first.set()
 
-        thread = threading.Thread(target=consume)
+        thread = threading.Thread(target=consume, daemon=True)
         thread.start()
         assert first.wait(PATIENCE)
         changes.close()

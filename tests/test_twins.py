@@ -384,7 +384,7 @@ def test_refresh_joins_the_lookup_in_flight(twin: Twin, dns: DNSServer) -> None:
         web.scale(2)
         dns.fail("hold")
         results: list[PeerSet] = []
-        threads = [threading.Thread(target=lambda: results.append(svc.refresh())) for _ in range(8)]
+        threads = [threading.Thread(target=lambda: results.append(svc.refresh()), daemon=True) for _ in range(8)]
         for thread in threads:
             thread.start()
         dns.wait_for_queries(2)
@@ -394,6 +394,7 @@ def test_refresh_joins_the_lookup_in_flight(twin: Twin, dns: DNSServer) -> None:
         for thread in threads:
             thread.join(PATIENCE)
         assert results == [peers_at(*web.addresses)] * 8
+        assert svc.status.lookups == 2
     assert dns.count() == 2
 
 
@@ -566,7 +567,7 @@ def test_close_wakes_everybody_who_waits(twin: Twin, dns: DNSServer) -> None:
                 except DiscoveryError as error:
                     ended[name] = error
 
-            thread = threading.Thread(target=run, name=name)
+            thread = threading.Thread(target=run, name=name, daemon=True)
             thread.start()
             return thread
 
@@ -592,7 +593,7 @@ def test_close_wakes_who_waits_for_the_first_answer(twin: Twin, dns: DNSServer) 
         except ServiceClosed as error:
             ended.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     dns.wait_for_queries(1)
     if twin.kind == "sync":

@@ -453,7 +453,7 @@ def test_changes_end_when_the_service_is_closed(twin: Twin, quick: dict[str, Any
             got.append(change)
             consuming.set()
 
-    thread = threading.Thread(target=consume)
+    thread = threading.Thread(target=consume, daemon=True)
     thread.start()
     assert consuming.wait(PATIENCE)
     if twin.kind == "sync":

@@ -31,7 +31,7 @@ def run(script: str, *arguments: str, options: tuple[str, ...] = ()) -> subproce
         capture_output=True,
         text=True,
         timeout=45,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
         check=False,
     )
 
