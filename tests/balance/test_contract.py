@@ -176,6 +176,17 @@ class TestEveryHashingStrategy:
                 ask()
 
 
+@pytest.mark.parametrize("name", [*HASHING, "random", "least_loaded"])
+def test_seeded_draws_do_not_start_again_at_a_refresh(name: str) -> None:
+    strategy = STRATEGIES[name]()
+    picker = strategy.build(pods(30), None)
+    runs = []
+    for _ in range(3):
+        runs.append(tuple(picker.pick() for _ in range(8)))
+        picker = strategy.build(pods(30), picker)
+    assert len(set(runs)) == 3
+
+
 def test_the_names_of_the_contract_are_there() -> None:
     names = "Strategy Picker Hashed RoundRobin Random ConsistentHash RingHash Weighted Maglev Rendezvous JumpHash "
     names += "LeastLoaded BoundedLoad Subset Prefer Key Lease"
