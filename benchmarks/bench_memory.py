@@ -43,7 +43,7 @@ class CachedLookup:
 
 @benchmark("memory")
 def memory(quick: bool) -> Result:
-    rounds = 5 if quick else 101
+    rounds = 5 if quick else 401
     with DNSServer(ttl=3600) as dns:
         small = dns.service("small", "bench", pods=3, ports={"http": 8080})
         large = dns.service("large", "bench", pods=1000, ports={"http": 8080})

@@ -36,7 +36,10 @@ def queries(quick: bool) -> Result:
         }
         shared = name("shared")
         # Another time-out, so that they share no lookup: as processes of their own on one node would behave.
-        fleet = [watch(shared, 8080, timeout=5 + client / 1000) for client in range(CLIENTS)]
+        fleet = []
+        for client in range(CLIENTS):
+            fleet.append(watch(shared, 8080, timeout=5 + client / 1000))
+            time.sleep(TTL / CLIENTS)  # so each finds the cache's entry at another age
         loop_name = name("loop")
         loop = Loop(loop_name, dns.nameserver)
         loop.start()

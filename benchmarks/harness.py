@@ -97,12 +97,12 @@ class Candidate:
 
 
 def race(
-    candidates: Sequence[Candidate], baseline: Candidate, *, rounds: int, seconds: float = 0.02
+    candidates: Sequence[Candidate], baseline: Candidate, *, rounds: int, seconds: float = 0.005
 ) -> list[dict[str, Any]]:
     """Time per operation in nanoseconds, and the ratio to `baseline`.
 
-    Each round times everybody once, in a new order, so whatever else the machine does meets all alike; the ratio is
-    taken within a round, and what is reported is the median of the rounds.
+    Each round times everybody once for `seconds`, in a new order, so whatever else the machine does meets all alike;
+    the ratio is taken within a round, and what is reported is the median of the rounds.
     """
     runners = [baseline, *(candidate for candidate in candidates if candidate is not baseline)]
     timers = [timeit.Timer(runner.statement, globals=runner.names) for runner in runners]
