@@ -21,8 +21,9 @@ class ConsistentHash:
 
     A peer has `vnodes` points per unit of its weight. They depend on its hash key and weight alone, so a join or
     leave moves the share of that peer and no other key. More points balance better (the load of the fullest peer is
-    about 1 + 3/sqrt(vnodes) times the mean) and cost memory: 44 bytes each, 7 kB for a peer with 160. `hash_key(peer)` defaults to `peer.identity`: a
-    StatefulSet pod keeps its keys when it comes back with a new address.
+    about 1 + 3/sqrt(vnodes) times the mean) and cost memory: 44 bytes each, 7 kB for a peer with 160.
+    `hash_key(peer)` defaults to `peer.identity`: a StatefulSet pod keeps its keys when it comes back with a new
+    address.
 
     Without a key, `pick` hashes a random number (of `seed`, if given).
     """
