@@ -75,9 +75,8 @@ class TestNames:
         """CoreDNS, option `zonal`: `<zone>.<policy>._zone.<service>`."""
         assert one(NAME, zone="eu-1A").prefix == "eu-1a.prefer._zone"
         assert one(NAME, zone="eu-1a", zone_policy="pin").prefix == "eu-1a.pin._zone"
-        assert one(NAME, "http", zone="eu").prefix == "_http._tcp.eu.prefer._zone"
-        assert one(f"_http._tcp.{NAME}", zone="eu").prefix == "_http._tcp.eu.prefer._zone"
         assert one(NAME, "auto", zone="eu").prefix == "eu.prefer._zone"
+        assert one(NAME, 8080, zone="rack_1.corp.example").prefix == "rack_1.corp.example.prefer._zone"
 
     def test_the_text_of_a_question_is_what_is_looked_up(self) -> None:
         assert str(one(NAME, "http")) == f"_http._tcp.{NAME}"
@@ -270,7 +269,15 @@ WRONG = [
     (NAME, {"protocol": "TCP"}, "protocol 'TCP'"),
     (NAME, {"protocol": None}, "protocol None"),
     (NAME, {"zone": ""}, "zone=''"),
-    (NAME, {"zone": "a.b"}, "zone='a.b'"),
+    (NAME, {"zone": "a..b"}, "zone='a..b'"),
+    (NAME, {"zone": "a.b."}, "zone='a.b.'"),
+    (NAME, {"zone": "_a"}, "zone='_a'"),
+    (NAME, {"zone": "a_"}, "zone='a_'"),
+    (NAME, {"zone": "ü"}, "zone='ü'"),
+    (NAME, {"zone": "a" * 32 + "." + "b" * 31}, "zone='aaa"),
+    (NAME, {"zone": "eu", "port": "http"}, "zone= does not go with _http._tcp"),
+    (NAME, {"zone": "eu", "port": "dns", "protocol": "udp"}, "zone= does not go with _dns._udp"),
+    (f"_http._tcp.{NAME}", {"zone": "eu"}, "zone= does not go with _http._tcp"),
     (NAME, {"zone": 1}, "zone=1"),
     (NAME, {"zone": "eu", "zone_policy": "strict"}, "zone_policy='strict'"),
     (NAME, {"zone_policy": None}, "zone_policy=None"),

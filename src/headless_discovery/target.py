@@ -119,11 +119,14 @@ def _question(
         if port is not None:
             raise TargetError(f"{text!r} is an SRV name, which has its ports in DNS: leave out port {port!r}")
         prefix, base = ".".join(labels[:2]), ".".join(labels[2:])
-        return Question(base, absolute, "srv", _join(prefix, scope), server=server)
+        _no_zone(text, prefix, scope)
+        return Question(base, absolute, "srv", prefix, server=server)
     if port == "auto":
         return Question(name, absolute, "auto", scope, server=server)
     if isinstance(port, str):
-        return Question(name, absolute, "srv", _join(f"_{port.lower()}._{protocol}", scope), server=server)
+        prefix = f"_{port.lower()}._{protocol}"
+        _no_zone(text, prefix, scope)
+        return Question(name, absolute, "srv", prefix, server=server)
     return Question(name, absolute, "addresses", scope, port, server)
 
 
@@ -222,18 +225,29 @@ def is_name(text: str) -> bool:
 
 
 def _zone_prefix(zone: str | None, policy: str) -> str:
-    """CoreDNS zone-scoped names: `<zone>.<policy>._zone.<service>`."""
+    """CoreDNS zone-scoped names: `<zone>.<policy>._zone.<service>`, where the zone may have dots.
+
+    A zone is a Kubernetes label value: up to 63 characters, the first and the last a letter or digit. CoreDNS compares
+    without case.
+    """
     if policy not in ("prefer", "pin"):
         raise TargetError(f"zone_policy={policy!r}: must be 'prefer' or 'pin'")
     if zone is None:
         return ""
-    if not isinstance(zone, str) or not _LABEL.fullmatch(zone):
-        raise TargetError(f"zone={zone!r} is not a DNS label")
+    if not isinstance(zone, str) or len(zone) > 63 or not is_name(zone) or not (zone[0] + zone[-1]).isalnum():
+        raise TargetError(f"zone={zone!r} is not the name of a topology zone, such as 'eu-west-1a'")
     return f"{zone.lower()}.{policy}._zone"
 
 
-def _join(*prefixes: str) -> str:
-    return ".".join(filter(None, prefixes))
+def _no_zone(text: str, srv_prefix: str, scope: str) -> None:
+    """A named port has no zone-scoped name: CoreDNS takes all labels before the policy for the zone, so "pin" would
+    find nobody, and "prefer", falling back, everybody at every port.
+    """
+    if scope:
+        raise TargetError(
+            f"{text!r}: zone= does not go with {srv_prefix}, because CoreDNS has zone-scoped names for whole services "
+            'only: take the number of the port, or port="auto"'
+        )
 
 
 def parse_server(text: str) -> Server:
