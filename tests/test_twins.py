@@ -684,6 +684,22 @@ def test_several_names_are_a_union_and_one_failing_removes_nothing(twin: Twin, d
         assert not any(change.removed for change in record.changes)
 
 
+def test_several_names_are_delivered_together(twin: Twin, dns: DNSServer) -> None:
+    """Nobody is told half of the union because one name's answer came first."""
+    a = dns.service("a", "moon", pods=1)
+    b = dns.service("b", "moon", pods=1)
+    dns.fail("hold", name=b)
+    with closing(twin([a.name, b.name], 8080, nameservers=[dns.nameserver])) as svc:
+        record = Record()
+        svc.watch(record)
+        eventually(lambda: svc.status.lookups == 1, "the answer for one of them")
+        assert svc.status.state == "starting"
+        assert record.changes == []
+        dns.recover()
+        assert svc.start() == peers_at(*a.addresses, *b.addresses)
+        assert len(record.told(svc.peers())) == 1
+
+
 def test_several_names_start_where_one_of_them_fails(twin: Twin, dns: DNSServer) -> None:
     a = dns.service("a", "moon", pods=2)
     b = dns.service("b", "moon", pods=1)

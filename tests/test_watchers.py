@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from headless_discovery import Change, HeadlessService, Peer, PeerSet
-from headless_discovery.iothread import MAX_CALLBACK_THREADS, workers
+from headless_discovery.iothread import MAX_CALLBACK_THREADS, Workers
 from headless_discovery.testing import DNSServer
 from headless_discovery.testing.cluster import Service
 from headless_discovery.watchers import Watchers
@@ -263,10 +263,14 @@ def test_callbacks_run_off_the_callers_thread(twin: Twin, quick: dict[str, Any],
         assert threading.current_thread() not in record.threads
 
 
-def test_at_most_32_threads_run_callbacks_and_nobody_is_forgotten(quick: dict[str, Any], web: Service) -> None:
+def test_at_most_32_threads_run_callbacks_and_nobody_is_forgotten(
+    quick: dict[str, Any], web: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = Workers()
+    monkeypatch.setattr("headless_discovery.iothread.workers", workers)
     release = threading.Event()
     with HeadlessService(**quick) as svc:
-        records = [Record(lambda change: release.wait(PATIENCE)) for _ in range(MAX_CALLBACK_THREADS + 8)]
+        records = [Record(lambda change: release.wait(PATIENCE)) for _ in range(32 + 40)]
         for record in records:
             svc.watch(record)
         eventually(lambda: sum(len(record.changes) for record in records) == MAX_CALLBACK_THREADS)
@@ -274,13 +278,30 @@ def test_at_most_32_threads_run_callbacks_and_nobody_is_forgotten(quick: dict[st
             web.scale(pods)
             svc.wait_for(pods, PATIENCE)
         # Everybody who is not being called waits in the queue once, however many changes there were.
-        assert len(workers._jobs) == 8
-        names = [thread.name for thread in threading.enumerate()]
-        assert sum(name.startswith("headless-discovery-callback") for name in names) == MAX_CALLBACK_THREADS == 32
+        assert len(workers._jobs) == 40
+        busy = {thread for record in records for thread in record.threads}
+        assert len(busy) == workers._threads == MAX_CALLBACK_THREADS == 32
         release.set()
         for record in records:
             assert_consistent(record.told(now_in(web)))
             assert len(record.changes) <= 2
+
+
+def test_a_thread_that_was_idle_for_long_ends_and_the_next_callback_finds_another(
+    quick: dict[str, Any], web: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headless_discovery.iothread.IDLE", 0.01)
+    monkeypatch.setattr("headless_discovery.iothread.workers", Workers())
+    with HeadlessService(**quick) as svc:
+        record = Record()
+        svc.watch(record)
+        record.calls(1)
+        for thread in list(record.threads):
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+        web.scale(2)
+        record.told(now_in(web))
+        assert len(record.threads) == 2
 
 
 # --- what a callback may do
