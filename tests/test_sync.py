@@ -142,6 +142,7 @@ def test_methods_are_safe_from_many_threads(dns: DNSServer) -> None:
 
 def test_changes_may_be_closed_from_another_thread(dns: DNSServer) -> None:
     dns.service("headless-svc", "moon", pods=1)
+    dns.ttl = 30  # no refresh wakes the waiting thread
     with HeadlessService(NAME, 8080, nameservers=[dns.nameserver]) as svc:
         changes = svc.changes()
         got: list[Change] = []
