@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from math import isqrt
+from typing import TypeAlias
 
 from xxhash import xxh64_intdigest
 
@@ -13,6 +15,9 @@ from ..model import Endpoint, Peer, PeerSet
 from .api import Key, Picker
 from .hashing import Dice, HashKey, identity, named, weight
 from .tiers import HashingPicker, Tier, linked, of_priority, tiers_of
+
+# The number of a peer for every place: a byte or two each, so that look-ups stay in the processor's cache.
+Table: TypeAlias = "array[int]"
 
 # Envoy's proto allows tables up to this prime.
 LARGEST_TABLE = 5_000_011
@@ -54,19 +59,17 @@ def _is_prime(n: int) -> bool:
     return n == 2 or (n % 2 == 1 and all(n % i for i in range(3, isqrt(n) + 1, 2)))
 
 
-def _taken_over(before: MaglevPicker, hosts: list[tuple[str, Peer]], size: int) -> list[Peer] | None:
-    """The table before with the new peers in it, where nothing that it depends on has changed."""
-    if len(before._table) != size or len(before._hosts) != len(hosts):
+def _taken_over(before: MaglevPicker, hosts: list[tuple[str, Peer]], size: int) -> Table | None:
+    """The table before, where nothing that it depends on has changed."""
+    if before._size != size or len(before._hosts) != len(hosts):
         return None
-    new: dict[int, Peer] = {}
     for (old_name, old), (name, peer) in zip(before._hosts, hosts, strict=True):
         if name != old_name or weight(peer) != weight(old):
             return None
-        new[id(old)] = peer
-    return list(map(new.__getitem__, map(id, before._table)))
+    return before._table
 
 
-def _filled(hosts: list[tuple[str, Peer]], size: int) -> list[Peer]:
+def _filled(hosts: list[tuple[str, Peer]], size: int) -> Table:
     # Every peer has an order of preference over the places: offset, offset + skip, offset + 2 skip, ... In rounds,
     # each takes the first place in its order that is still free; one with a third of the greatest weight takes part
     # in every third round. In doubles as Envoy has them, because rounding decides who skips which round.
@@ -76,37 +79,35 @@ def _filled(hosts: list[tuple[str, Peer]], size: int) -> list[Peer]:
     targets = [0.0] * len(hosts)
     places = [xxh64_intdigest(name.encode()) % size for name, _ in hosts]
     skips = [xxh64_intdigest(name.encode(), 1) % (size - 1) + 1 for name, _ in hosts]
-    table: list[Peer | None] = [None] * size
-    filled: list[Peer] = table  # type: ignore[assignment]  # by the time it is returned
+    table = [-1] * size
     free = size
     turn = 0
     while True:
         turn += 1
-        for i, (_, peer) in enumerate(hosts):
+        for i in range(len(hosts)):
             if turn * shares[i] < targets[i]:
                 continue
             targets[i] += largest
             place = places[i]
             skip = skips[i]
-            while table[place] is not None:
+            while table[place] >= 0:
                 place += skip
                 if place >= size:
                     place -= size
-            table[place] = peer
+            table[place] = i
             places[i] = place
             free -= 1
             if not free:
-                return filled
+                return array("B" if len(hosts) <= 1 << 8 else "H" if len(hosts) <= 1 << 16 else "I", table)
 
 
 class MaglevPicker(HashingPicker):
-    __slots__ = ("_hosts", "_size", "_table")
+    __slots__ = ("_hosts", "_owners", "_size", "_table")
 
-    def __init__(
-        self, peers: PeerSet, tier: Tier, dice: Dice, hosts: list[tuple[str, Peer]], table: list[Peer]
-    ) -> None:
+    def __init__(self, peers: PeerSet, tier: Tier, dice: Dice, hosts: list[tuple[str, Peer]], table: Table) -> None:
         super().__init__(peers, tier, dice)
         self._hosts = hosts
+        self._owners = [peer for _, peer in hosts]
         self._table = table
         self._size = len(table)
 
@@ -114,8 +115,8 @@ class MaglevPicker(HashingPicker):
         if exclude:
             return self._pick_excluding(key, exclude)
         if type(key) is str:
-            return self._table[xxh64_intdigest(key.encode()) % self._size]
-        return self._table[self._place(key) % self._size]
+            return self._owners[self._table[xxh64_intdigest(key.encode()) % self._size]]
+        return self._owners[self._table[self._place(key) % self._size]]
 
     def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
         """Those met going up the table from the key's place, and then those without a place."""
@@ -123,10 +124,11 @@ class MaglevPicker(HashingPicker):
         seen: set[int] = set()
         start = place % self._size
         for i in range(start - self._size, start):  # negative places count from the end
-            peer = self._table[i]
-            if id(peer) in seen:
+            owner = self._table[i]
+            if owner in seen:
                 continue
-            seen.add(id(peer))
+            seen.add(owner)
+            peer = self._owners[owner]
             if peer.endpoint not in met:
                 met.add(peer.endpoint)
                 yield peer
