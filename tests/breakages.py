@@ -41,7 +41,7 @@ BREAKAGES = [
     Breakage("an SRV answer cut by block is whole", "lookup.py", "not message.truncated or (reply.tcp and bool(message.glue))", "True"),
     Breakage(
         "believe the second server's NXDOMAIN",
-        "lookup.py",
+        "servers.py",
         "if trusted in (None, server) or len(negatives) == len(self._conf.servers):",
         "if True:",
     ),
@@ -61,7 +61,7 @@ BREAKAGES = [
     Breakage("accept any question", "wire.py", "if data[12:end].lower() != self._question.lower():", "if False:"),
     Breakage("a dashed target is taken at its word anywhere", "lookup.py", "if not target.endswith(\".\" + base) or target.count(\".\") != base.count(\".\") + 1:", "if False:"),
     Breakage("link-local addresses get in", "settings.py", "if ip.is_link_local:", "if False:"),
-    Breakage("a CNAME chain without end", "lookup.py", "if hops > MAX_CNAMES:", "if hops > 100:"),
+    Breakage("a CNAME chain without end", "servers.py", "if hops > MAX_CNAMES:", "if hops > 100:"),
     Breakage("the TTL's top bit counts", "reader.py", "return rdtype, 0 if ttl & 0x8000_0000 else ttl, start, end", "return rdtype, ttl, start, end"),
     Breakage("only the first record of a run is compared", "reader.py", "if any(data[at + column : stop : stride].count(data[at + column]) != count for column in alike):", "if False:"),
     Breakage("pointers may lead forward", "reader.py", "if pointer >= start or depth >= _POINTERS:", "if depth >= 10_000:"),

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-from headless_discovery.lookup import Answer, Detail, Exchange, Held, Key, Lookup, LookupFailed, Memory, Part
+from headless_discovery.answer import Answer, Detail, Held, Key, Part
+from headless_discovery.errors import LookupFailed
+from headless_discovery.lookup import Lookup
 from headless_discovery.membership import Membership
 from headless_discovery.message import CNAME, NXDOMAIN, SRV, A, Message, RRset, Srv
 from headless_discovery.model import PeerSet, packed_address
 from headless_discovery.resolvconf import ResolvConf
+from headless_discovery.servers import Exchange, Memory
 from headless_discovery.settings import Settings
 from headless_discovery.target import Server, parse
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headless_discovery import LookupFailed
-from headless_discovery.lookup import Held, Key
+from headless_discovery.answer import Held, Key
 from headless_discovery.message import AAAA, CNAME, FORMERR, NOTIMP, REFUSED, SERVFAIL, SRV, A, RRset, Srv
 from headless_discovery.model import packed_address
 from headless_discovery.target import Server
@@ -413,6 +413,11 @@ class TestAddresses:
     def test_loopback_is_fine_from_a_server_on_loopback(self):
         net = Net({Server("127.0.0.1", 5300): always(one("127.0.0.2"))})
         assert addresses(Client(net).ask().parts[0]) == {"127.0.0.2"}
+
+    def test_an_ipv6_server_is_not_on_loopback_for_its_first_octet(self):
+        net = Net({Server("7f00::1"): always(one("127.0.0.2"))})
+        with pytest.raises(LookupFailed, match="loopback"):
+            Client(net).ask()
 
     def test_allow_networks_decides_otherwise(self):
         from headless_discovery.settings import parse_networks

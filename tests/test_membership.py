@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headless_discovery.lookup import Answer, Held
+from headless_discovery.answer import Answer, Held
 from headless_discovery.membership import CHANCE, HABIT
 from headless_discovery.message import AAAA, SRV, A
 from headless_discovery.model import packed_address

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headless_discovery import LookupFailed, TargetError
-from headless_discovery.lookup import Answer, Lookup, Memory
+from headless_discovery.answer import Answer
+from headless_discovery.lookup import Lookup
 from headless_discovery.resolvconf import ResolvConf
+from headless_discovery.servers import Memory
 from headless_discovery.settings import Settings, parse_networks
 from headless_discovery.target import Question, Server
 

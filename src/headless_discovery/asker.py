@@ -9,9 +9,11 @@ from functools import partial
 from typing import TypeAlias
 from weakref import WeakValueDictionary
 
+from .answer import Answer, Held
 from .errors import LookupFailed
-from .lookup import Answer, Held, Lookup, Memory
+from .lookup import Lookup
 from .resolvconf import ResolvConf, ResolvConfFile
+from .servers import Memory
 from .settings import Settings
 from .target import Question
 from .transport import Carrier, Conversation, Host

@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
 from math import inf, log
 
+from .answer import Answer, Detail, Held, Key, Members, Part
 from .errors import DiscoveryError, LookupFailed
-from .lookup import Answer, Detail, Held, Key, Members, Part
 from .message import SRV
 from .model import Peer, PeerSet, address_in_label, address_text
 from .settings import Settings

@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Protocol, TypeAlias
 
+from .answer import Answer
 from .asker import Asker, Askers, Asking
 from .balance import Lease, acquire, pick_many
 from .balance.api import Key, Picker, Strategy
 from .errors import DiscoveryError, LookupFailed, NoPeers, ServiceClosed, TargetError
-from .lookup import Answer
 from .membership import Membership
 from .model import Endpoint, Peer, PeerSet, State, Status, canonical_address
 from .settings import Settings

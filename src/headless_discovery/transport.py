@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
-from .lookup import Exchange, Lookup
+from .lookup import Lookup
 from .message import Message, WireError
+from .servers import Exchange
 from .target import Server
 from .wire import Frames, frame
 
