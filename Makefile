@@ -7,10 +7,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format wheel docs clean
+.PHONY: help demo test bench simulation fuzz soak breakages lint format wheel docs clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-8s%s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-12s%s\n' "$$name" "$$what"; done
 
 demo: $(VENV)/.ready  ## a headless service with three pods on this machine, watched live (20 s)
 	@$(BIN)/python -m headless_discovery.cli.demo
@@ -20,6 +20,18 @@ test: $(VENV)/.ready  ## the whole test suite; options for pytest in ARGS="-k lo
 
 bench: $(VENV)/.ready  ## the figures of docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+simulation: $(VENV)/.ready  ## a million membership steps in virtual time; ARGS="--days 7 --seed 100" for others
+	@cd tests && ../$(BIN)/python -m simulation $(or $(ARGS),--steps 1000000)
+
+fuzz: $(VENV)/.ready-fuzz  ## hostile bytes, guided by coverage; FUZZ_SECONDS=600 for longer than a minute
+	@$(BIN)/python tests/fuzz --seconds $(or $(FUZZ_SECONDS),60) $(ARGS)
+
+soak: $(VENV)/.ready  ## 200 services, churn and faults for ten minutes: the plot in docs/reliability.md; SOAK_SECONDS=60
+	@$(BIN)/python tests/soak --seconds $(or $(SOAK_SECONDS),600) $(ARGS)
+
+breakages: $(VENV)/.ready  ## break the core on purpose, one rule at a time, and see the tests notice
+	@$(BIN)/python tests/breakages.py $(ARGS)
 
 lint: $(VENV)/.ready-lint  ## ruff and mypy --strict, also over the typing test of the public API
 	$(BIN)/ruff check .
@@ -56,11 +68,16 @@ $(VENV)/.ready: pyproject.toml
 	    rm -rf $(VENV); mkdir $(VENV); touch $(VENV)/.unfinished; \
 	    "$$python" -m venv $(VENV); \
 	fi; \
-	touch $(VENV)/.unfinished; rm -f $(VENV)/.ready $(VENV)/.ready-lint; \
+	touch $(VENV)/.unfinished; rm -f $(VENV)/.ready $(VENV)/.ready-lint $(VENV)/.ready-fuzz; \
 	echo "Installing headless-discovery and what its demo and tests need ..."; \
 	$(PIP) install --upgrade "pip>=25.1"; \
 	$(PIP) install --editable ".[cli]" --group test; \
 	touch $@; rm $(VENV)/.unfinished
+
+$(VENV)/.ready-fuzz: $(VENV)/.ready
+	@echo "Installing atheris, where it has a wheel ..."
+	@$(PIP) install --only-binary atheris --group fuzz
+	@touch $@
 
 $(VENV)/.ready-lint: $(VENV)/.ready
 	@echo "Installing ruff, mypy and build ..."

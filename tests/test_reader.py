@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rrset
 import pytest
 from hypothesis import example, given, settings
@@ -161,6 +162,21 @@ def test_a_staircase_of_pointers_ends():
         previous = here
     with pytest.raises(reader.Unusual):
         reader.read(bytes(wire))
+
+
+def test_a_pointer_is_remembered_as_nothing():
+    """Only in its own message is a pointer a name: one to the root must not be the root in the next message."""
+
+    def pointing(owner: str, at: int) -> bytes:
+        question = dns.name.from_text(owner).to_wire() + b"\0\x21\0\1"
+        data = b"\0\0\0\0\0\x50" + (0xC000 | at).to_bytes(2, "big")
+        header = b"\0\1\x84\0\0\1\0\1\0\0\0\0"
+        return header + question + b"\xc0\x0c\0\x21\0\1\0\0\0\5\0\x08" + data
+
+    for owner, target in (("a.b.c.", ""), ("abcde.x.b.c.", "x.b.c")):  # where one has its root, the other has a label
+        same(reader.read(pointing(owner, 18)), fallback.read(pointing(owner, 18)))
+        (rrset,) = reader.read(pointing(owner, 18)).answer.values()
+        assert [record.target for record in rrset.values] == [target]
 
 
 def differ(wire: bytes) -> None:

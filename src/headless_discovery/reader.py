@@ -172,7 +172,7 @@ class _Reader:
             name, after = self.name(start)
             if after != end:
                 raise Unusual
-            if len(raw) == len(name) + 2:  # no pointer in it, so these bytes are this name everywhere
+            if name and len(raw) == len(name) + 2:  # no pointer in it, so these bytes are this name everywhere
                 if len(_seen) >= _SEEN_MAX:
                     _seen.clear()
                 _seen[raw] = name
