@@ -291,7 +291,8 @@ def test_a_thread_that_was_idle_for_long_ends_and_the_next_callback_finds_anothe
     quick: dict[str, Any], web: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("headless_discovery.iothread.IDLE", 0.01)
-    monkeypatch.setattr("headless_discovery.iothread.workers", Workers())
+    workers = Workers()
+    monkeypatch.setattr("headless_discovery.iothread.workers", workers)
     with HeadlessService(**quick) as svc:
         record = Record()
         svc.watch(record)
@@ -299,6 +300,7 @@ def test_a_thread_that_was_idle_for_long_ends_and_the_next_callback_finds_anothe
         for thread in list(record.threads):
             thread.join(PATIENCE)
             assert not thread.is_alive()
+        assert workers._threads == 0
         web.scale(2)
         record.told(now_in(web))
         assert len(record.threads) == 2
