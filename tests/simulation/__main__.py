@@ -1,4 +1,9 @@
-"""Simulate for as long as wanted: `python -m simulation --days 30`. Exits with 1 if a rule was broken."""
+"""Simulates for as long as wanted, and exits with 1 if a rule was broken.
+
+python -m simulation --days 30 --world month      one world
+python -m simulation --steps 1000000              new worlds, until so many membership steps
+python -m simulation --report                     all that docs/reliability.md tells, into its section
+"""
 
 from __future__ import annotations
 
@@ -7,34 +12,46 @@ import sys
 import time
 from itertools import count
 
-from .report import Totals
+from . import report
+from .clock import Broken
 from .runs import mixed, month
-from .story import Broken
+
+DAY = 86_400.0
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(prog="simulation", description=__doc__)
+    options = argparse.ArgumentParser(
+        prog="simulation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--days", type=float, default=1.0, help="simulated days a world (default: 1)")
     options.add_argument("--steps", type=int, default=0, help="go on with new seeds until so many membership steps")
-    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--seed", type=int, default=1, help="of the first world (default: 1)")
     options.add_argument("--world", choices=("mixed", "month"), default="mixed")
+    options.add_argument("--report", action="store_true", help="about 10 minutes: the numbers of docs/reliability.md")
     chosen = options.parse_args()
-    totals = Totals()
-    began = time.process_time()
-    for seed in count(chosen.seed):
-        world, story = {"mixed": mixed, "month": month}[chosen.world](seed)
-        try:
-            story.run(chosen.days * 86_400)
-            story.fine()
-            world.settle()
-        except Broken as broken:
-            print(f"BROKEN: {broken}", file=sys.stderr)
-            return 1
-        totals.add(world)
-        if totals.steps >= chosen.steps:
-            break
-    print(totals.text(time.process_time() - began))
+    try:
+        if chosen.report:
+            report.write()
+        else:
+            print(run(chosen.world, chosen.seed, chosen.days, chosen.steps))
+    except Broken as broken:
+        print(f"BROKEN: {broken}", file=sys.stderr)
+        return 1
     return 0
+
+
+def run(kind: str, first_seed: int, days: float, steps: int) -> str:
+    totals = report.Totals()
+    began = time.process_time()
+    for seed in count(first_seed):
+        world, story = {"mixed": mixed, "month": month}[kind](seed)
+        story.run(days * DAY)
+        story.fine()
+        world.settle()
+        totals.add(world)
+        if totals.steps >= steps:
+            return totals.text(time.process_time() - began)
+    raise AssertionError("unreachable")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,12 @@ from headless_discovery.watchers import Watcher
 
 Callback = Callable[[], None]
 
+MOST_AT_ONCE = 20_000  # callbacks at one instant
+
+
+class Broken(AssertionError):
+    """The library did what the rules forbid."""
+
 
 class Timer:
     __slots__ = ("callback",)
@@ -52,6 +58,7 @@ class VirtualHost:
 
     def run_until(self, end: float) -> None:
         packets, timers = self._packets, self._timers
+        at_once = 0
         while True:
             while timers and timers[0][2].callback is None:
                 heapq.heappop(timers)
@@ -60,8 +67,11 @@ class VirtualHost:
             when = first_packet if first_packet < first_timer else first_timer
             if when > end:
                 break
+            at_once += 1
             if when > self.now:
-                self.now = when
+                self.now, at_once = when, 0
+            elif at_once > MOST_AT_ONCE:
+                raise Broken(f"time stands still at {self.now:.3f}: there is always something to do at once")
             # As a selector loop does: what can be read first, then the timers, also if those were due earlier.
             if first_packet <= self.now:
                 heapq.heappop(packets)[2]()

@@ -68,21 +68,15 @@ class Trust:
 
 
 @dataclass
-class _Draw:
-    shown: frozenset[Member]
-    union: int
-    fresh: bool
-
-
-@dataclass
 class Judge:
-    """One service. `records` is A or SRV; `both`: AAAA is asked too, after an A NODATA (there is never one)."""
+    """One service. `records` is A or SRV; `both`: AAAA is asked too, after an A NODATA (no pod has one)."""
 
     name: str
     records: int
     port: int
     trust: Trust
     both: bool = False
+    bare: bool = False  # port="auto": SRV of the service's own name
     timeout: float = 5.0
     min_ttl: float = 1.0
     empty_grace: float = 30.0
@@ -96,7 +90,10 @@ class Judge:
     _since: dict[Member, float] = field(default_factory=dict)
     _seen: dict[Member, float] = field(default_factory=dict)
     _whole_misses: dict[Member, list[float]] = field(default_factory=dict)
-    _draws: list[_Draw] = field(default_factory=list)
+    _draws: list[tuple[int, float]] = field(default_factory=list)  # fresh: which cut answer, ln of missing anybody
+    _cuts: int = 0
+    _last_cut: frozenset[Member] | None = None
+    _seen_in_cut: dict[Member, int] = field(default_factory=dict)
     _cut_misses: dict[Member, int] = field(default_factory=dict)
     _addresses: dict[Member, tuple[bytes, ...] | None] = field(default_factory=dict)
     _when_asked: dict[Member, tuple[bytes, ...] | None] = field(default_factory=dict)
@@ -109,7 +106,7 @@ class Judge:
 
     @property
     def _question(self) -> str:
-        return f"_http._tcp.{self.name}" if self.records == SRV else self.name
+        return f"_http._tcp.{self.name}" if self.records == SRV and not self.bare else self.name
 
     def hears(self, transcript: Transcript, now: float) -> None:
         """One lookup is over."""
@@ -153,10 +150,15 @@ class Judge:
         self.members = set()
         for notes in (self._since, self._seen, self._whole_misses, self._cut_misses, self._addresses):
             notes.clear()
-        self._draws.clear()
+        self._forget_draws()
         self._empties.clear()
         self.latest = frozenset()
         self.version += 1
+
+    def _forget_draws(self) -> None:
+        self._draws.clear()
+        self._seen_in_cut.clear()
+        self._last_cut = None
 
     def aged(self, now: float) -> None:
         """`max_stale` since the last believed answer."""
@@ -178,7 +180,7 @@ class Judge:
         self.verdict = "whole" if whole and not self.sample else "cut"
         self._empties.clear()
         if self.records == A and whole and shown == self.members == self.latest and not self.sample:
-            self._draws.clear()
+            self._forget_draws()
             self._cut_misses.clear()
             self._whole_misses.clear()
             return  # mostly, nothing is new
@@ -200,7 +202,7 @@ class Judge:
             bound = max(60.0, 10.0 * rrset.ttl)
             self._leave({m for m in missing if now - self._seen[m] >= bound})
         elif whole:
-            self._draws.clear()
+            self._forget_draws()
             self._cut_misses.clear()
             self._leave({m for m in missing if self._gone_by_whole(m, now)})
         elif self.records == A:
@@ -222,28 +224,23 @@ class Judge:
         return now - self._since[member] >= 10.0 or misses[-1] - misses[0] >= max(self.min_ttl, 0.001)
 
     def _gone_by_chance(self, shown: frozenset[Member], missing: set[Member]) -> set[Member]:
-        union = len(self.members)
-        fresh = True
-        if self._draws:
-            last = self._draws[-1].shown
-            predicted = len(shown) * (1 - len(last) / union)
-            fresh = shown != last and len(shown - last) >= predicted / 2
-        self._draws.append(_Draw(shown, union, fresh))
-        del self._draws[:-300]
-        if not fresh or len(shown) / union < 0.5:
+        union, share = len(self.members), len(shown) / len(self.members)
+        last = self._last_cut
+        predicted = 0.0 if last is None else len(shown) * (1 - len(last) / union)
+        fresh = last is None or (shown != last and len(shown - last) >= predicted / 2)
+        self._last_cut = shown
+        self._cuts += 1
+        for member in shown:
+            self._seen_in_cut[member] = self._cuts
+        if not fresh or share < 0.5:
             return set()
+        self._draws.append((self._cuts, log(0.14 + 0.86 * (1 - share))))
         gone = set()
         for member in missing:
-            chance, answers = 0.0, 0
-            for draw in reversed(self._draws):
-                if member in draw.shown:
-                    break
-                share = len(draw.shown) / draw.union
-                if draw.fresh and share >= 0.5:
-                    answers += 1
-                    chance += log(0.14 + 0.86 * (1 - share))
-            if answers >= 3 and chance <= log(1e-12 / union):
+            lacking = [chance for cut, chance in self._draws if cut > self._seen_in_cut.get(member, 0)]
+            if len(lacking) >= 3 and sum(lacking) <= log(1e-12 / union):
                 gone.add(member)
+        del self._draws[:-300]  # who was missed by so many is gone
         return gone
 
     def _gone_by_name(self, missing: set[Member], before: dict[Member, int], transcript: Transcript) -> set[Member]:

@@ -23,6 +23,8 @@ def mixed(seed: int) -> tuple[World, Story]:
         world.watch(jobs, answers="sample")
     if seed % 3 == 1:
         world.watch(api, empty_grace=0.0, min_ttl=3.0)
+    if seed % 3 == 2:
+        world.watch(web, "auto")
     return world, Story(world, ttls=TTLS)
 
 

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from .cluster import HeadlessSvc
 from .dns import FINE, Faults
 from .network import Weather
-from .world import Broken, Subscriber, World
-
-__all__ = ["Broken", "Story"]
+from .world import Subscriber, World
 
 
 class Story:

@@ -19,7 +19,6 @@ TESTS = Path(__file__).parent.parent
 
 class Breakage(NamedTuple):
     what: str
-    file: str
     old: str
     new: str
     noticed: str  # what the harness has to say
@@ -42,144 +41,124 @@ KNOWN_FOR_EVER = """        known = getattr(Memory, "known", {})
 BREAKAGES = [
     Breakage(
         "an empty answer is believed at once",
-        "membership.py",
         "if grace == 0 and part.has_soa:",
         "if True:",
         FALSE_REMOVAL,
     ),
-    Breakage("two empty answers are enough", "membership.py", "EMPTY_ANSWERS = 3", "EMPTY_ANSWERS = 2", FALSE_REMOVAL),
+    Breakage("two empty answers are enough", "EMPTY_ANSWERS = 3", "EMPTY_ANSWERS = 2", FALSE_REMOVAL),
     Breakage(
         "an answer that was cut is taken for whole",
-        "lookup.py",
         "complete=not message.truncated)",
         "complete=True)",
         FALSE_REMOVAL,
     ),
     Breakage(
         "SRV cut by block is taken for whole",
-        "lookup.py",
         "complete = not message.truncated or (reply.tcp and bool(message.glue))",
         "complete = True",
         FALSE_REMOVAL,
     ),
     Breakage(
         "SRV whose glue alone was cut is taken for cut",
-        "lookup.py",
         "complete = not message.truncated or (reply.tcp and bool(message.glue))",
         "complete = not message.truncated",
         MISSED,
     ),
     Breakage(
         "any server's NXDOMAIN is believed",
-        "lookup.py",
         "if trusted in (None, server) or len(negatives) == len(self._conf.servers):",
         "if True:",
         "",
     ),
     Breakage(
         "SERVFAIL means that nobody is there",
-        "lookup.py",
         "    if message.rcode not in (NOERROR, NXDOMAIN):",
         "    if message.rcode not in (NOERROR, NXDOMAIN, 2):",
         "",
     ),
     Breakage(
         "a lame server's empty answer counts",
-        "lookup.py",
         "if message.rcode == NOERROR and not message.answer and message.soa is None and not message.truncated:",
         "if False:",
         "",
     ),
     Breakage(
         "after a failure nothing is scheduled",
-        "membership.py",
         "self.due = now + max(0.0, self._backoff(self.consecutive_failures, error))",
         "self.due = inf",
         "next refresh",
     ),
     Breakage(
         "a failure empties the set",
-        "membership.py",
         "self.consecutive_failures += 1",
         "self.consecutive_failures += 1\n        self._scopes.clear()",
         "",
     ),
     Breakage(
         "SRV members are known by their address",
-        "lookup.py",
         "(r.target, r.port): Detail(",
         "((found[r.target] or (r.target,))[0], r.port): Detail(",
         "",
     ),
-    Breakage("the young leave at once", "membership.py", "YOUNG = 10.0", "YOUNG = 0.0", FALSE_REMOVAL),
-    Breakage("the old stay longer", "membership.py", "YOUNG = 10.0", "YOUNG = 60.0", MISSED),
+    Breakage("the young leave at once", "YOUNG = 10.0", "YOUNG = 0.0", FALSE_REMOVAL),
+    Breakage("the old stay longer", "YOUNG = 10.0", "YOUNG = 60.0", MISSED),
     Breakage(
         "the same cut again counts as evidence",
-        "membership.py",
         "if seen == before or turnover < expected / 2:",
         "if False:",
         FALSE_REMOVAL,
     ),
-    Breakage("little chance is enough", "membership.py", "CHANCE = 1e-12", "CHANCE = 1e-3", FALSE_REMOVAL),
+    Breakage("little chance is enough", "CHANCE = 1e-12", "CHANCE = 1e-3", FALSE_REMOVAL),
     Breakage(
         "being seen does not clear the account",
-        "membership.py",
         "            self._absent.pop(key, None)\n            self._missed_at",
         "            self._missed_at",
         "",
     ),
     Breakage(
         "a suspect leaves unasked",
-        "membership.py",
         "                self._count_absence(part)",
         REMOVE_SUSPECTS,
         FALSE_REMOVAL,
     ),
     Breakage(
         "an own name that fails removes",
-        "lookup.py",
         "for target, result in pairs if not isinstance(result, LookupFailed)}",
         "for target, result in [(t, () if isinstance(r, LookupFailed) else r) for t, r in pairs]}",
         FALSE_REMOVAL,
     ),
     Breakage(
         "the address of one that left is still known",
-        "lookup.py",
         "        details = ((record.target, self._held",
         KNOWN_FOR_EVER + "        details = ((record.target, self._held",
         "",
     ),
     Breakage(
         "max_stale is forgotten",
-        "membership.py",
         "        if now < self._expires_at():\n            return False",
         "        return False",
-        MISSED,
+        "time stands still",
     ),
     Breakage(
         "what went and came back meanwhile is told",
-        "watchers.py",
         "elif current == self._told:",
         "elif False:",
         "history",
     ),
     Breakage(
         "a merged change starts from the newest set",
-        "watchers.py",
         "Change(self._told, current)",
         "Change(current, current)",
         "history",
     ),
     Breakage(
         "the timer is not set after a lookup",
-        "service.py",
         "        error = membership.error if membership.failures > failed_before else None\n        self._sleep(name)",
         "        error = membership.error if membership.failures > failed_before else None",
         "no lookup for",
     ),
     Breakage(
         "the back-off is forgotten",
-        "membership.py",
         "self.due = now + max(0.0, self._backoff(self.consecutive_failures, error))",
         "self.due = now",
         "in no time",
@@ -191,10 +170,9 @@ BREAKAGES = [
 @pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda breakage: breakage.what)
 def test_a_broken_core_is_noticed(breakage: Breakage, tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, tmp_path / "headless_discovery", ignore=shutil.ignore_patterns("__pycache__"))
-    file = tmp_path / "headless_discovery" / breakage.file
-    text = file.read_text()
-    assert text.count(breakage.old) == 1, f"the text to break is not there once: {breakage.old!r}"
-    file.write_text(text.replace(breakage.old, breakage.new))
+    having = [file for file in tmp_path.rglob("*.py") if breakage.old in file.read_text()]
+    assert len(having) == 1, f"the text to break is not in one file: {breakage.old!r}"
+    having[0].write_text(having[0].read_text().replace(breakage.old, breakage.new))
     simulated = subprocess.run(
         [sys.executable, "-m", "simulation", "--days", "0.1", "--steps", "60000"],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{TESTS}", "PYTHONDONTWRITEBYTECODE": "1"},

@@ -35,6 +35,7 @@ class Machine(RuleBasedStateMachine):
         world.watch(api, family="auto", max_stale=max_stale)
         world.watch(jobs, "http", max_stale=max_stale)
         world.watch(jobs, answers="sample")
+        world.watch(api, "auto")
         world.run(1)
 
     def _of(self, label: str) -> tuple[object, ...]:
@@ -163,12 +164,12 @@ class Machine(RuleBasedStateMachine):
             self.world.check()
 
     def teardown(self) -> None:
-        if hasattr(self, "world"):
+        if hasattr(self, "world") and not self.world.broken:
             self.all_is_fine()
             self.world.settle()
 
 
 Machine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=80, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
 TestMachine = Machine.TestCase

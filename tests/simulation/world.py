@@ -14,7 +14,7 @@ from headless_discovery.target import Server
 from headless_discovery.testing.message import SRV, A
 from headless_discovery.watchers import Watcher
 
-from .clock import VirtualHost
+from .clock import Broken, VirtualHost
 from .cluster import PORT, HeadlessSvc
 from .dns import Limits, ModelServer, Replica, Stranger
 from .judge import Judge, Trust
@@ -42,10 +42,6 @@ DEFAULTS: dict[str, Any] = {
     "zone_policy": "prefer",
     "resolv_conf": "/nonexistent/resolv.conf",  # whatever this machine has
 }
-
-
-class Broken(AssertionError):
-    """The library did what the rules forbid."""
 
 
 class Subscriber:
@@ -126,6 +122,7 @@ class World:
         self.network.ended = self._lookup_ended
         self.host = VirtualHost(self.network.converse, lambda: self.rng.random() * self.busy_most)  # type: ignore[arg-type]
         self.steps = 0
+        self.broken = False
         self.events: Counter[str] = Counter()
         self._trusts: dict[Any, Trust] = {}
         self._frozen_until = 0.0
@@ -158,6 +155,7 @@ class World:
             port if isinstance(port, int) else PORT,
             trust,
             both=options["family"] == "auto",
+            bare=port == "auto",
             timeout=options["timeout"],
             min_ttl=options["min_ttl"],
             empty_grace=options["empty_grace"],
@@ -207,6 +205,7 @@ class World:
 
     def must(self, true: bool, what: str, watched: Watched | None = None) -> None:
         if not true:
+            self.broken = True
             where = "" if watched is None else f" ({watched.judge.name}, last verdict {watched.judge.verdict})"
             raise Broken(f"{what}{where}; seed {self.seed}, t={self.host.now:.3f}, step {self.steps}")
 
