@@ -242,13 +242,15 @@ class World:
         recent.append(now)
         if len(recent) == recent.maxlen:
             self.must(now - recent[0] >= 4.0 * settings.min_ttl, "64 lookups in no time", watched)
-        status = watched.service.status(now)
-        self.must(status.next_refresh_in is not None, "no next refresh", watched)
         most = max(1.1 * settings.max_ttl, BACKOFF_MOST, 10.5)
-        self.must((status.next_refresh_in or 0.0) <= most, "the next refresh is too far off", watched)
+        due_in = watched.service._names[0].membership.due - now
+        self.must(0.0 <= due_in <= most, "the next refresh is overdue or too far off", watched)
+        if watched.judge.verdict == "whole" or watched.judge.verdict == "cut":
+            return
+        status = watched.service.status(now)
         if watched.judge.verdict == "failed":
             self.must(status.consecutive_failures > 0 and status.error is not None, "a failure is not told", watched)
-        elif watched.judge.verdict == "nobody" and watched.judge.members:
+        elif watched.judge.members:
             self.must(status.error is not None, "an unbelieved emptiness is not told", watched)
 
     def check_set(self, watched: Watched) -> None:
@@ -287,6 +289,7 @@ class World:
             quiet_since = max(watched.ended_at, self._frozen_until)
             self.must(now - quiet_since <= wait, f"no lookup for {now - quiet_since:.1f} s", watched)
             status = watched.service.status(now)
+            self.must(status.next_refresh_in is not None, "no next refresh", watched)
             believed = watched.judge.believed_at
             if believed is not None and now - believed > wait + settings.timeout and watched.judge.members:
                 self.must(status.state == "stale", f"old answers, but the state is {status.state}", watched)
