@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import heapq
@@ -15,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from typing import TypeAlias
+from typing import TypeAlias, cast
 from weakref import WeakSet
 
 from .asker import Askers
@@ -29,6 +30,7 @@ IDLE = 10.0  # seconds after which a thread without work ends
 STUCK, LATE = 0.02, 0.5  # seconds without a callback begun, seconds that one may wait, before there are more threads
 START_SPACING = 0.001  # seconds between the first lookups of services that start together
 
+_start_thread = _thread.start_new_thread  # as it was when this module was imported
 Callback: TypeAlias = Callable[[], None]
 
 
@@ -71,6 +73,7 @@ class IOThread:
         self._new_state()
 
     def _new_state(self) -> None:
+        self._made_of = threading.Lock
         self.lock = threading.RLock()
         self.askers = Askers(self)
         self.thread: threading.Thread | None = None
@@ -121,6 +124,41 @@ class IOThread:
 
     # From any thread.
 
+    @property
+    def patched(self) -> bool:
+        """threading is not what this was made of: a thread made now would be a greenlet of the I/O thread, and idle."""
+        return self._made_of is not threading.Lock
+
+    def adapt(self) -> None:
+        """gevent puts classes of its own into threading. What was made of the others is made anew: services that were
+        started before (gunicorn's gevent worker patches after it has forked) move to a new thread. Not under the lock.
+        """
+        if not self.patched:
+            return
+        with self.lock:
+            thread, selector, self._selector = self.thread, self._selector, None
+            self.wake()
+        if thread is not None:
+            thread.join()
+        if selector is not None:
+            selector.close()
+        self._restart()
+
+    def _restart(self) -> None:
+        """All services go on in this process, in threads of its own, with nothing that anybody had open."""
+        self._end()
+        self._renew()
+        with self.lock:
+            for service in list(self.services):
+                self.attach(service)
+                service.after_fork(self)
+
+    def _renew(self) -> None:
+        self._new_state()
+        for signal in self.signals:
+            signal.renew()
+        workers.renew()
+
     def attach(self, service: Service) -> None:
         """Keep `service` and see that there is a thread for it. Under the lock."""
         self.services[service] = None
@@ -151,25 +189,35 @@ class IOThread:
         assert selector is not None
         assert wake_read is not None
         idle_since = self.time()
+        lock = self.lock
         while True:
-            with self.lock:
+            with lock:
+                if selector is not self._selector:
+                    break
                 busy = bool(self.services or self._calls)
                 if busy:
                     idle_since = self.time()
                 if self._stopping or (not busy and self.time() - idle_since >= IDLE):
                     self._end()
-                    return
+                    break
                 timeout = IDLE if not self._timers else max(0.0, self._timers[0][0] - self.time())
-            events = selector.select(min(timeout, IDLE))
-            with self.lock:
+            try:
+                events = selector.select(min(timeout, IDLE))
+            except Exception:
+                if selector is self._selector:
+                    raise
+                break
+            with lock:
+                if selector is not self._selector:
+                    break
                 for key, mask in events:
                     if key.fileobj is wake_read:
                         with contextlib.suppress(BlockingIOError):
                             while wake_read.recv(4096):
                                 pass
                         continue
-                    assert isinstance(key.fileobj, socket.socket)
-                    reader, writer = self._callbacks.get(key.fileobj, (None, None))
+                    sock = cast(socket.socket, key.fileobj)
+                    reader, writer = self._callbacks.get(sock, (None, None))
                     if writer is not None and mask & selectors.EVENT_WRITE:
                         self._guarded(writer)
                     elif reader is not None and mask & selectors.EVENT_READ:
@@ -181,6 +229,7 @@ class IOThread:
                     timer = heapq.heappop(self._timers)[2]
                     if timer.callback is not None:
                         self._guarded(timer.callback)
+        _let_it_end()
 
     def _guarded(self, callback: Callback) -> None:
         try:
@@ -213,15 +262,7 @@ class IOThread:
 
     def after_fork_in_child(self) -> None:
         """The parent's sockets are closed, never unregistered: the selector is shared with the parent."""
-        self._end()
-        self._new_state()
-        for signal in self.signals:
-            signal.renew()
-        workers.renew()
-        with self.lock:
-            for service in list(self.services):
-                self.attach(service)
-                service.after_fork(self)
+        self._restart()
 
 
 class Workers:
@@ -240,7 +281,7 @@ class Workers:
         self._threads = self._idle = 0
         self._taken = 0
         self._watched = False
-        self._generation = os.getpid()
+        self._generation = object()
 
     def submit(self, job: Callback) -> None:
         """Under the lock of `io`."""
@@ -272,28 +313,39 @@ class Workers:
 
     def _start(self, number: int) -> None:
         for _ in range(number):
-            thread = threading.Thread(
-                target=self._run, name=f"headless-discovery-callback-{next(_number)}", daemon=True
-            )
             try:
-                thread.start()
+                if io.patched:
+                    _start_thread(self._run, ())
+                else:
+                    name = f"headless-discovery-callback-{next(_number)}"
+                    threading.Thread(target=self._run, name=name, daemon=True).start()
             except RuntimeError:  # no more threads, or the interpreter ends: the jobs wait for those there are
                 with self._condition:
                     self._threads -= 1
 
     def _run(self) -> None:
-        generation = self._generation
-        while generation == self._generation:  # a callback may fork; the child starts with threads of its own
-            with self._condition:
+        generation, condition = self._generation, self._condition
+        while generation is self._generation:  # a callback may fork; the child starts with threads of its own
+            with condition:
                 self._idle += 1
-                self._condition.wait_for(lambda: self._jobs, IDLE)
+                condition.wait_for(lambda: self._jobs or generation is not self._generation, IDLE)
+                if generation is not self._generation:
+                    break
                 self._idle -= 1
                 if not self._jobs:
                     self._threads -= 1
-                    return
+                    break
                 _, job = self._jobs.popleft()
                 self._taken += 1
             job()
+        _let_it_end()
+
+
+def _let_it_end() -> None:
+    """For threads that gevent has patched under way, and for those that it made greenlets of, which survive fork() in
+    the child: threading has forgotten them, and says so on stderr when they end, unless it was asked who they are.
+    """
+    threading.current_thread()
 
 
 _number = count(1)

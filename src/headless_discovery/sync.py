@@ -234,6 +234,7 @@ class HeadlessService:
     # Waiting.
 
     def _begin(self) -> None:
+        io.adapt()
         with io.lock:
             if isinstance(self._service.live, Closed):
                 raise ServiceClosed(self._service.live.why)
@@ -252,6 +253,7 @@ class HeadlessService:
         """The first answer. After a failure its error is raised at once, unless `ask_again`."""
         outcome: Future[None] = Future()
         service = self._service
+        io.adapt()
         with io.lock:
             if isinstance(service.live, Closed):
                 raise ServiceClosed(service.live.why)

@@ -15,6 +15,7 @@ from .target import Server
 from .wire import Frames, frame
 
 MAX_DATAGRAM = 65_535
+_Socket = socket.socket  # as it was at import: where gevent patches later, the I/O thread must not become its hub
 READS_PER_WAKE = 16  # a flood on one socket must not keep the others waiting
 
 
@@ -105,7 +106,7 @@ class _Channel:
         """Raises `OSError`."""
         server = self.exchange.server
         family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
-        self._sock = socket.socket(family, self.kind)
+        self._sock = _Socket(family, self.kind)
         self._sock.setblocking(False)
         self._connect(self._sock, server)
 
