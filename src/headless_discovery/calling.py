@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 
 
-def was_not_sent(error: BaseException | None) -> bool:
+def connection_failed(error: BaseException | None) -> bool:
     """The connection failed: `ConnectionError`, itself or as the cause of a client library's own exception."""
     seen = 0
     while error is not None and seen < 10:
@@ -35,7 +35,7 @@ def attempts(retrying: Retrying | None) -> Iterator[AttemptManager]:
     from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
     if retrying is None:
-        retrying = Retrying(stop=stop_after_attempt(ATTEMPTS), retry=retry_if_exception(was_not_sent))
+        retrying = Retrying(stop=stop_after_attempt(ATTEMPTS), retry=retry_if_exception(connection_failed))
     elif not isinstance(retrying, Retrying):
         raise TypeError(f"retrying= must be a tenacity.Retrying, not {type(retrying).__name__}")
     return iter(retrying.copy(reraise=True, retry_error_callback=None))
@@ -45,7 +45,7 @@ def async_attempts(retrying: AsyncRetrying | None) -> AsyncIterator[AttemptManag
     from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
     if retrying is None:
-        retrying = AsyncRetrying(stop=stop_after_attempt(ATTEMPTS), retry=retry_if_exception(was_not_sent))
+        retrying = AsyncRetrying(stop=stop_after_attempt(ATTEMPTS), retry=retry_if_exception(connection_failed))
     elif not isinstance(retrying, AsyncRetrying):
         raise TypeError(f"retrying= must be a tenacity.AsyncRetrying, not {type(retrying).__name__}")
     return aiter(retrying.copy(reraise=True, retry_error_callback=None))
