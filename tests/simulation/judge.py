@@ -96,6 +96,7 @@ class Judge:
     _seen_in_cut: dict[Member, int] = field(default_factory=dict)
     _cut_misses: dict[Member, int] = field(default_factory=dict)
     _addresses: dict[Member, tuple[bytes, ...] | None] = field(default_factory=dict)
+    _expired_at: float = 0.0
     _when_asked: dict[Member, tuple[bytes, ...] | None] = field(default_factory=dict)
     _empties: list[tuple[float, bool]] = field(default_factory=list)
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(("whole", "cut", "nobody", "failed"), 0))
@@ -162,7 +163,9 @@ class Judge:
 
     def aged(self, now: float) -> None:
         """`max_stale` since the last believed answer."""
-        if self.max_stale is not None and self.members and now - (self.believed_at or 0.0) >= self.max_stale:
+        expires_at = (self.believed_at or 0.0) + (self.max_stale or 0.0)
+        if self.max_stale is not None and self.members and now >= expires_at:
+            self._expired_at = expires_at
             self.left += len(self.members)
             self._when_asked = dict(self._addresses)  # a lookup in flight may still go by these
             self._forget_all()
@@ -281,6 +284,7 @@ class Judge:
     def _learn_addresses(self, found: Heard, transcript: Transcript) -> None:
         bare = self.trust.concluded(transcript.heard, self.name, A)
         contained = bare.message.answer[self.name, A].values if bare is not None and bare.message.answer else ()
+        known = self._when_asked if transcript.started < self._expired_at else {}
         for member in self.latest:
             target = member[0]
             assert isinstance(target, str)
@@ -293,7 +297,7 @@ class Judge:
             elif spelled is not None and spelled in contained:
                 self._addresses[member] = (spelled,)
             else:
-                self._addresses.setdefault(member, self._when_asked.get(member))
+                self._addresses.setdefault(member, known.get(member))
 
     def endpoints(self) -> dict[Endpoint, set[str | None]]:
         """Who has to be in, and the hostnames that each may go by."""
