@@ -49,6 +49,7 @@ def normal_name(name: str) -> str:
 
 
 _HEX_LABEL = re.compile(r"[0-9a-f]{8}|[0-9a-f]{32}")
+_DASHED_LABEL = re.compile(r"[0-9a-f-]+")
 
 
 def address_in_label(hostname: str) -> str | None:
@@ -56,6 +57,8 @@ def address_in_label(hostname: str) -> str | None:
     label = hostname.partition(".")[0].lower()
     if _HEX_LABEL.fullmatch(label):
         return address_text(bytes.fromhex(label))
+    if not _DASHED_LABEL.fullmatch(label):  # most names: said without two exceptions
+        return None
     for separator in (".", ":"):
         try:
             return canonical_address(label.replace("-", separator))
