@@ -28,13 +28,16 @@ class Goal:
 
 @dataclass
 class Result:
-    """One table. `columns` maps the keys of `rows` to headings; `text` says what was measured and how, in Markdown."""
+    """One table. `columns` maps the keys of `rows` to headings; `text` says what was measured and how, in Markdown;
+    `pictures` maps files in docs/images, without .svg, to what they show.
+    """
 
     title: str
     text: str
     columns: dict[str, str]
     rows: list[dict[str, Any]]
     goals: list[Goal] = field(default_factory=list)
+    pictures: dict[str, str] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

@@ -24,6 +24,8 @@ def render(results: dict[str, Any]) -> str:
     for name, found in results.items():
         parts.append(f"## {found['title']}\n\n{found['text'].strip()}\n")
         parts.append(_table(list(found["columns"].values()), [_cells(found["columns"], row) for row in found["rows"]]))
+        for picture, shown in found.get("pictures", {}).items():
+            parts.append(f"![{shown}](images/{picture}.svg)\n")
         if not same:
             parts.append(f"Measured on {_machine(found['machine'])}.\n")
         parts.append(f'Again: `make bench ARGS="--only {name}"`\n')

@@ -1,0 +1,75 @@
+"""Plots of what was measured, as SVG in docs/images. The same figures give the same file, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
+SHADES = ("#9ecae1", "#4292c6", "#08519c")
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    import matplotlib
+
+    matplotlib.use("svg")
+    # Text stays text, names of clip paths and markers do not change from run to run.
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "headless-discovery", "font.size": 9})
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Any, name: str) -> None:
+    from matplotlib import pyplot
+
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    path = IMAGES / f"{name}.svg"
+    figure.savefig(path, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+    pyplot.close(figure)
+    path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
+
+
+def bars(name: str, found: Mapping[str, Mapping[int, float]], label: str) -> None:
+    """A group of bars for each of `found`, one for each number of peers."""
+    figure, axes = _figure(7.2, 0.38 * len(found) + 1)
+    sizes = sorted({size for of_one in found.values() for size in of_one})
+    height = 0.8 / len(sizes)
+    for place, (size, shade) in enumerate(zip(sizes, SHADES, strict=True)):
+        where = [row + (place - 1) * height for row in range(len(found))]
+        axes.barh(where, [of_one[size] for of_one in found.values()], height, color=shade, label=f"{size} peers")
+    axes.set_yticks(range(len(found)), list(found))
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel(label)
+    axes.legend(frameon=False)
+    _save(figure, name)
+
+
+def lines(
+    name: str,
+    found: Mapping[str, Mapping[int, float]],
+    label: str,
+    *,
+    log: bool = False,
+    dashed: Sequence[str] = (),
+) -> None:
+    """A line for each of `found`, over the number of peers."""
+    figure, axes = _figure(7.2, 3.8)
+    for what, of_one in found.items():
+        style = "--" if what in dashed else "-"
+        axes.plot(list(of_one), list(of_one.values()), style, marker="o", markersize=3, label=what)
+    axes.set_xscale("log")
+    if log:
+        axes.set_yscale("log")
+    ticks = sorted({size for of_one in found.values() for size in of_one})
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("peers (logarithmic)")
+    axes.set_ylabel(label)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    _save(figure, name)
