@@ -28,6 +28,7 @@ log = logging.getLogger("headless_discovery")
 MAX_CALLBACK_THREADS = 32
 IDLE = 10.0  # seconds after which a thread without work ends
 STUCK, LATE = 0.02, 0.5  # seconds without a callback begun, seconds that one may wait, before there are more threads
+PRUNE = 256  # timers from which cancelled ones are looked for
 START_SPACING = 0.001  # seconds between the first lookups of services that start together
 
 _start_thread = _thread.start_new_thread  # as it was when this module was imported
@@ -82,6 +83,7 @@ class IOThread:
         self._wake_write: socket.socket | None = None
         self._callbacks: dict[socket.socket, tuple[Callback | None, Callback | None]] = {}
         self._timers: list[tuple[float, int, _Timer]] = []
+        self._prune_at = PRUNE
         self._order = count()
         self._calls: deque[Callback] = deque()
         self._next_start = 0.0
@@ -94,6 +96,10 @@ class IOThread:
 
     def call_at(self, when: float, callback: Callback) -> _Timer:
         timer = _Timer(callback)
+        if len(self._timers) >= self._prune_at:  # cancelled ones would stay until their time
+            self._timers = [entry for entry in self._timers if entry[2].callback is not None]
+            heapq.heapify(self._timers)
+            self._prune_at = max(PRUNE, 2 * len(self._timers))
         heapq.heappush(self._timers, (when, next(self._order), timer))
         if self._timers[0][2] is timer and threading.current_thread() is not self.thread:
             self.wake()
