@@ -18,7 +18,7 @@ demo: $(VENV)/.ready  ## a headless service with three pods on this machine, wat
 test: $(VENV)/.ready  ## the whole test suite; options for pytest in ARGS="-k lookup -x"
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/.ready  ## the figures of docs/benchmarks.md
+bench: $(VENV)/.ready-bench  ## the figures of docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 simulation: $(VENV)/.ready  ## a million membership steps in virtual time; ARGS="--days 7 --seed 100" for others
@@ -68,7 +68,7 @@ $(VENV)/.ready: pyproject.toml
 	    rm -rf $(VENV); mkdir $(VENV); touch $(VENV)/.unfinished; \
 	    "$$python" -m venv $(VENV); \
 	fi; \
-	touch $(VENV)/.unfinished; rm -f $(VENV)/.ready $(VENV)/.ready-lint $(VENV)/.ready-fuzz; \
+	touch $(VENV)/.unfinished; rm -f $(VENV)/.ready $(VENV)/.ready-lint $(VENV)/.ready-fuzz $(VENV)/.ready-bench; \
 	echo "Installing headless-discovery and what its demo and tests need ..."; \
 	$(PIP) install --upgrade "pip>=25.1"; \
 	$(PIP) install --editable ".[cli]" --group test; \
@@ -77,6 +77,11 @@ $(VENV)/.ready: pyproject.toml
 $(VENV)/.ready-fuzz: $(VENV)/.ready
 	@echo "Installing atheris, where it has a wheel ..."
 	@$(PIP) install --only-binary atheris --group fuzz
+	@touch $@
+
+$(VENV)/.ready-bench: $(VENV)/.ready
+	@echo "Installing what the benchmarks compare with, and matplotlib ..."
+	@$(PIP) install --group bench
 	@touch $@
 
 $(VENV)/.ready-lint: $(VENV)/.ready
