@@ -158,15 +158,16 @@ async def test_who_is_cancelled_leaves_the_lookup_to_the_others(dns: DNSServer, 
 async def test_a_cancelled_task_of_a_task_group_takes_nothing_with_it(
     dns: DNSServer, svc: AsyncHeadlessService
 ) -> None:
-    with pytest.raises(ExceptionGroup) as caught:
+    async def fail() -> None:
+        await svc.start()
+        raise ValueError("enough")
+
+    async def together() -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(svc.wait_for(9))
-            group.create_task(svc.refresh())
+            for work in (svc.wait_for(9), svc.refresh(), fail()):
+                group.create_task(work)
 
-            async def fail() -> None:
-                await svc.start()
-                raise ValueError("enough")
-
-            group.create_task(fail())
+    with pytest.raises(ExceptionGroup) as caught:
+        await together()
     assert [str(error) for error in caught.value.exceptions] == ["enough"]
     assert len(await svc.refresh()) == 2
