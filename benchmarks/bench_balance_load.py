@@ -48,7 +48,7 @@ def balance_load(quick: bool) -> Result:
         from plots import lines
 
         found = {row["what"].replace("`", ""): {size: row[str(size)] for size in sizes} for row in rows}
-        lines("balance-load", found, "worst / mean load", dashed=["Random: chance alone"])
+        lines("balance-load", found, "worst / mean load", dashed=["Random: chance alone"], top=2)
     even = next(row for row in rows if row["what"] == "`RoundRobin`")
     return Result(
         "How even the load is",

@@ -57,9 +57,11 @@ def balance_moved(quick: bool) -> Result:
                 }
             )
     if not quick:
-        from churn import draw
+        import churn
+        import circle
 
-        draw()
+        churn.draw()
+        circle.draw()
     between = ("join_between", "between", "gap_between")
     return Result(
         "What moves when a peer joins, leaves or restarts",

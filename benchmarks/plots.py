@@ -56,15 +56,25 @@ def lines(
     *,
     log: bool = False,
     dashed: Sequence[str] = (),
+    top: float | None = None,
 ) -> None:
-    """A line for each of `found`, over the number of peers."""
+    """A line for each of `found`, over the number of peers. What goes above `top` says in the legend how far."""
+
+    def named(what: str, of_one: Mapping[int, float]) -> str:
+        highest = max(of_one, key=lambda size: of_one[size])
+        beyond = top is not None and of_one[highest] > top
+        return f"{what}\n({of_one[highest]:.2g} at {highest:,} peers)" if beyond else what
+
     figure, axes = _figure(7.2, 3.8)
     for what, of_one in found.items():
         style = "--" if what in dashed else "-"
-        axes.plot(list(of_one), list(of_one.values()), style, marker="o", markersize=3, label=what)
+        axes.plot(list(of_one), list(of_one.values()), style, marker="o", markersize=3, label=named(what, of_one))
     axes.set_xscale("log")
     if log:
         axes.set_yscale("log")
+    if top is not None:
+        lowest = min(value for of_one in found.values() for value in of_one.values())
+        axes.set_ylim(lowest - (top - lowest) / 30, top)
     ticks = sorted({size for of_one in found.values() for size in of_one})
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
