@@ -21,7 +21,7 @@ class Rendezvous:
     """Every peer draws a number for the key, and the highest wins.
 
     Perfect shares by weight, no table, and a join or leave moves no key between peers that stayed; but each pick
-    asks every peer, about 0.2 microseconds each: for sets of up to some tens. `hash_key(peer)` defaults to
+    asks every peer, about 0.1 microseconds each: for sets of up to some tens. `hash_key(peer)` defaults to
     `peer.identity`. Without a key, `pick` hashes a random number (of `seed`, if given).
     """
 
