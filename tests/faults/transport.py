@@ -208,7 +208,7 @@ def tcp_length_too_short(w: World) -> None:
 
 @row("A TCP connection is accepted and never answered", "Given up after 3 s at most; as for TCP refused")
 def tcp_stall(w: World) -> None:
-    w.monkeypatch.setattr("headless_discovery.lookup.TCP_EXCHANGE", 0.2)
+    w.monkeypatch.setattr("headless_discovery.servers.TCP_EXCHANGE", 0.2)
     _tcp_trouble(w, "tcp-stall", "timed out (TCP)")
 
 

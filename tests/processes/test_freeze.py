@@ -76,7 +76,7 @@ def test_asleep_for_several_ttls(headless_dns: DNSServer, script: str) -> None:
         os.kill(process.pid, signal.SIGSTOP)
         stopped(process.pid)
         asked = headless_dns.count(web)
-        pass_time(headless_dns, 4)
+        pass_time(headless_dns, 3)
         web.scale(3)
         assert headless_dns.count(web) == asked
         os.kill(process.pid, signal.SIGCONT)
