@@ -37,8 +37,9 @@ def main() -> int:
         import atheris
     except ImportError:
         print(
-            f"Fuzzing is skipped: atheris has no wheel for Python {platform.python_version()} on "
-            f"{sys.platform} {platform.machine()}. The tests in tests/fuzz run the same targets without it."
+            f"Fuzzing is skipped: atheris is not installed. Its wheels are for CPython on Linux x86_64; this is "
+            f"{platform.python_implementation()} {platform.python_version()} on {sys.platform} {platform.machine()}. "
+            f"The tests in tests/fuzz run the same targets without it."
         )
         return 0
     if chosen.inside:
