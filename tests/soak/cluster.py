@@ -91,7 +91,7 @@ def make(dns: DNSServer, number: int, rng: random.Random) -> Service:
     return dns.service(
         f"svc-{number:03}",
         "soak",
-        pods=rng.randrange(90, 140) if number % 10 == 9 else rng.randrange(1, 9),
+        pods=usual_size(number % 10 == 9, rng),
         ports={"http": 8080},
         hostnames="web" if rng.random() < 0.5 else None,
         family=rng.choice(("ipv4", "ipv4", "ipv4", "dual", "ipv6")),  # type: ignore[arg-type]
@@ -105,13 +105,13 @@ def change(service: Service, rng: random.Random) -> None:
     size = len(pods)
     match rng.choice(("scale", "restart", "restart", "ready", "ready", "rollout", "freeze")):
         case "scale":
-            service.scale(max(0, size + rng.choice((-2, -1, 1, 2))) if size < 80 else rng.randrange(90, 140))
+            service.scale(usual_size(size >= 50, rng))
         case "restart" if pods:
             service.restart(rng.choice(pods))
         case "ready" if pods:
             pod = rng.choice(pods)
             service.set_ready(pod, not pod.ready)
-        case "rollout" if size < 10:
+        case "rollout" if size < 50:
             for pod in pods:
                 service.restart(pod)
         case "freeze":
@@ -119,7 +119,12 @@ def change(service: Service, rng: random.Random) -> None:
             if rng.random() < 0.8:
                 service.thaw()
         case _:
-            service.scale(size + 1)
+            service.scale(usual_size(size >= 50, rng))
+
+
+def usual_size(large: bool, rng: random.Random) -> int:
+    """Drawn anew each time: were pods added and taken away, the cluster would grow with time, and memory with it."""
+    return rng.randrange(90, 140) if large else rng.randrange(9)
 
 
 def expected(service: Service, target: Target) -> set[str]:

@@ -22,6 +22,7 @@ from support.twins import Loop
 from .cluster import Target, serve
 
 PATIENCE = 60.0  # seconds of calm after which a set that is not right is wrong
+LONG, FLAT = 300.0, 3.0  # a run of that many seconds has warmed up in its first half, and may grow by so many MiB
 OPTIONS: dict[str, dict[str, Any]] = {
     "a": {"port": 8080},
     "srv": {"port": "http"},
@@ -241,12 +242,17 @@ class Soak:
         self._connection.send("calm")
         truth, outcome.totals["events"], outcome.totals["faults"] = self._connection.recv()
         self._settle(watched, [found for found in truth for _ in range(2)])
+        # Of what was closed and cancelled on the way nothing is left: two subscribers a service, and a static service.
+        wanted = Counter(Service=len(watched) + 1, Watcher=2 * len(watched))
+        self._gone("objects", lambda: count_objects(("Service", "Watcher")) - wanted)
         for each in watched:
             outcome.totals += each.close()
         watched.clear()
         del each
         self._nothing_is_left(descriptors, threads, objects)
         outcome.growth = growth(outcome.samples)
+        if outcome.seconds >= LONG and outcome.growth > FLAT:
+            self.wrong(f"memory is not flat: {outcome.growth:+.1f} MiB from the second to the last quarter")
 
     def _new(self, target: Target, loop: Loop | None) -> Watched:
         return Watched(
@@ -325,22 +331,21 @@ class Soak:
                 self.wrong(f"{each.target} was right, and is not any more")
 
     def _nothing_is_left(self, descriptors: Counter[str], threads: set[str], objects: Counter[str]) -> None:
+        # The I/O thread's frame holds the exchange it read last, until it reads another.
+        held = Counter(Lookup=1, Exchange=1)
+        self._gone("descriptors", lambda: count_descriptors() - descriptors)
+        self._gone("threads", lambda: Counter(our_threads() - threads))
+        self._gone("objects", lambda: count_objects(OURS) - objects - held)
+
+    def _gone(self, what: str, left: Callable[[], Counter[str]]) -> None:
+        """Idle callback threads hold their last job for as long as they live, so this may take ten seconds."""
         deadline = time.monotonic() + PATIENCE
         pause = threading.Event()
-        while True:
-            gc.collect()
-            left = {
-                "descriptors": count_descriptors() - descriptors,
-                "threads": Counter(our_threads() - threads),
-                # The I/O thread's frame holds the exchange it read last, until it reads another.
-                "objects": count_objects(OURS) - objects - Counter(Lookup=1, Exchange=1),
-            }
-            if not any(left.values()) or time.monotonic() > deadline:
-                break
+        while (counted := left()) and time.monotonic() < deadline:
             pause.wait(0.1)
-        for what, counted in left.items():
-            if counted:
-                self.wrong(f"left after all services were closed: {what} {dict(counted)}")
+            gc.collect()
+        if counted:
+            self.wrong(f"left over: {what} {dict(counted)}")
 
 
 def growth(samples: list[Sample]) -> float:
