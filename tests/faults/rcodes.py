@@ -136,6 +136,15 @@ def nxdomain_for_29_seconds() -> None:
     assert not watch.hear(negative(), after=1)
 
 
+@row("NXDOMAIN twice, an hour apart, and nothing between", "Two are not enough, however long it lasts", virtual=True)
+def two_nxdomains() -> None:
+    watch = Watch()
+    watch.hear(a_part(1, 2))
+    assert watch.hear(negative(), after=100)
+    assert watch.hear(negative(), after=3600)
+    assert not watch.hear(negative(), after=1)
+
+
 @row("The SOA's MINIMUM is 3600", "Asked again after 10 s at most")
 def minimum_3600(w: World) -> None:
     with w.watch() as svc:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headless_discovery import AsyncHeadlessService, aio, apeers, aresolve
+from headless_discovery import AsyncHeadlessService, WaitTimeout, aio, apeers, aresolve
 from headless_discovery.testing import DNSServer
 
 NAME = "headless-svc.moon.svc.cluster.local"
@@ -106,11 +106,16 @@ async def one_shots(svc: AsyncHeadlessService) -> None:
     assert len(await apeers(NAME, "http", nameservers=_servers(svc))) == 2
 
 
+async def wait_in_vain(svc: AsyncHeadlessService) -> None:
+    with pytest.raises(WaitTimeout):
+        await svc.wait_for(9, 0.01)
+
+
 def _servers(svc: AsyncHeadlessService) -> list[str]:
     return [str(server) for server in svc._service.settings.nameservers or ()]
 
 
-@pytest.mark.parametrize("use", [start, refresh, wait_for, enter_and_leave, changes, call, one_shots])
+@pytest.mark.parametrize("use", [start, refresh, wait_for, wait_in_vain, enter_and_leave, changes, call, one_shots])
 async def test_cancelled_at_every_await(
     dns: DNSServer, svc: AsyncHeadlessService, use: Callable[[AsyncHeadlessService], Coroutine[Any, Any, None]]
 ) -> None:

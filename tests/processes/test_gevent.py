@@ -90,21 +90,43 @@ print("closed")
 sys.stdout.flush()
 """
 
+CROWD = """
+import gevent
+
+crowd = [HeadlessService(NAME, 8080, nameservers=sys.argv[1:]) for _ in range(20)]
+waiting = [gevent.spawn(service.wait_for, 2, 20) for service in crowd]
+gevent.joinall(waiting, timeout=20, raise_error=True)
+for service in crowd:
+    service.close()
+"""
+
+BLOCK = """
+hole = os.pipe()
+svc.on_change(lambda change: len(change.current) == 3 and os.read(hole[0], 1))  # blocks whatever thread it is on
+"""
+
+ALONE = """
+while any("callback" in thread.name for thread in threading.enumerate()):
+    time.sleep(0.01)
+"""
+
 WATCH = """
 import gevent
 
+print(len(svc.peers()))
 for number in (3, 4, 5):
     with gevent.Timeout(20):
         while not (len(svc.peers()) == number and told and len(told[-1].current) == number):
             gevent.sleep(0.005)
     print(number)
 svc.close()
+os.write(hole[1], b".")
 sys.stdout.flush()
 """
 
 ORDERS = {
     "patched first": PATCH + QUICK_END + START + BEGIN + WORK,
-    "imported first": START + QUICK_END + PATCH + BEGIN + WORK,
+    "imported first": START + QUICK_END + PATCH + CROWD + BEGIN + WORK,
     "started first": START + BEGIN + PATCH + WORK,
     "started first, in a parent": START + BEGIN + FORK + PATCH + WORK,
     "patched first, started in a parent": PATCH + QUICK_END + START + BEGIN + FORK + WORK,
@@ -124,9 +146,11 @@ def test_a_patched_process(headless_dns: DNSServer, order: str) -> None:
 
 
 def test_a_process_that_is_patched_late_and_only_watches(headless_dns: DNSServer) -> None:
-    """Nobody calls what could move the service to a thread of gevent's."""
+    """Nobody calls what could move the service to a thread of gevent's. All callback threads have ended by then."""
+    script = START + QUICK_END + BLOCK + BEGIN + ALONE + PATCH + WATCH
     web = headless_dns.service("headless-svc", "moon", pods=2)
-    with Talking(START + BEGIN + PATCH + WATCH, headless_dns.nameserver, prologue="") as process:
+    with Talking(script, headless_dns.nameserver, prologue="") as process:
+        process.hear("2")
         for number in (3, 4, 5):
             web.scale(number)
             process.hear(str(number))
