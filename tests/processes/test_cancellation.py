@@ -23,16 +23,21 @@ class CancelledAt:
         self._nth = nth
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        cancel = False
+        error: BaseException | None = None
         while True:
             try:
-                future = self._coroutine.throw(asyncio.CancelledError()) if cancel else self._coroutine.send(None)
+                future = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
             except StopIteration as stop:
                 return stop.value
             self.suspended += 1
-            cancel = self.suspended == self._nth
-            if not cancel:
+            error = None
+            if self.suspended == self._nth:
+                error = asyncio.CancelledError()
+                continue
+            try:
                 yield future
+            except BaseException as thrown:  # a timeout's own cancellation
+                error = thrown
 
 
 @pytest.fixture
