@@ -369,6 +369,10 @@ class TestFamilies:
         assert not answer.whole
         assert "SERVFAIL" in (answer.warning or "")
 
+    def test_nobody_is_told_for_both_families(self):
+        answer = Client(Net({NS1: always(nxdomain())}), family="any").ask()
+        assert [(part.rdtype, part.nxdomain) for part in answer.parts] == [(A, True), (AAAA, True)]
+
     def test_any_with_one_failed_and_the_other_empty_is_a_failure(self):
         net = Net({NS1: lambda n, t, tcp, e: nodata() if t == A else message(SERVFAIL)})
         with pytest.raises(LookupFailed):

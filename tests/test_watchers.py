@@ -367,8 +367,8 @@ def test_a_callback_may_cancel_itself(twin: Twin, quick: dict[str, Any], web: Se
 def test_a_callback_may_close_the_service(quick: dict[str, Any], web: Service, at_first: bool) -> None:
     with SyncTwin(**quick) as svc:
         record = Record(lambda change: svc.close() if at_first or len(change.current) == 2 else None)
-        svc.watch(record)
         changes = svc.changes()
+        svc.watch(record)
         web.scale(2)
         assert [change.current for change in changes][:1] in ([], [record.changes[0].current])  # ends by the close
         assert svc.status.state == "closed"

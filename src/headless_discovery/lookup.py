@@ -64,7 +64,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
             names = [self.question.name]
         else:
             names = self._conf.candidates(self.question.name)
-        negatives: list[tuple[Part, Reply]] = []
+        negatives: list[tuple[tuple[Part, ...], Reply]] = []
         for name in names:
             parts, instead, reply, whole = yield from self._candidate(name)
             if instead is not None or not all(part.negative for part in parts):
@@ -81,13 +81,13 @@ class Lookup(Steps[Exchange, Message, Answer]):
                     verified,
                     self._warning_text(),
                 )
-            negatives.append((parts[0], reply))
+            negatives.append((parts, reply))
         # Nobody there, under any name. A name that exists without such records (NODATA) says more than NXDOMAIN.
-        part, reply = min(negatives, key=lambda negative: negative[0].nxdomain)
-        ttl = min(part.ttl for part, _ in negatives)
-        has_soa = all(part.has_soa for part, _ in negatives)
-        part = Part(part.rdtype, ttl, nxdomain=part.nxdomain, has_soa=has_soa)
-        return Answer(names[0], (part,), reply.server, reply.tcp, reply.message.size)
+        parts, reply = min(negatives, key=lambda negative: negative[0][0].nxdomain)
+        ttl = min(part.ttl for parts, _ in negatives for part in parts)
+        has_soa = all(part.has_soa for parts, _ in negatives for part in parts)
+        parts = tuple(Part(part.rdtype, ttl, nxdomain=part.nxdomain, has_soa=has_soa) for part in parts)
+        return Answer(names[0], parts, reply.server, reply.tcp, reply.message.size)
 
     def _warning_text(self) -> str | None:
         if self._refused:

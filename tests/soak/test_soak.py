@@ -36,9 +36,8 @@ def test_a_short_one() -> None:
     assert min(totals[name] for name in ("events", "faults", "failures", "changes", "callbacks", "closed")) > 0
 
 
-@pytest.mark.xfail(strict=True, reason="emptiness of a service watched with family='any' is told for A alone")
 def test_nobody_is_left_of_both_families() -> None:
-    """Found by the soak; when it passes, the exception in cluster.py can go."""
+    """Found by the soak: emptiness was told for A alone."""
     with DNSServer(ttl=1) as dns:
         service = dns.service("headless-svc", "moon", pods=2, family="ipv6")
         with HeadlessService(
