@@ -34,8 +34,8 @@ def figures(outcome: Outcome) -> str:
         ("calls that raised on purpose", f"{totals['callback_errors']:,}"),
         ("sets that were wrong at the end, broken histories, leaks", f"{len(outcome.wrong)}"),
         ("all sets right again after the last fault", f"{outcome.settled:.1f} s"),
-        ("memory (RSS), growth from the second to the last quarter", f"{outcome.growth:+.1f} MiB"),
-        ("memory at the end", f"{samples[-1].rss:.0f} MiB"),
+        ("blocks of memory in use, growth from the second to the last quarter", f"{outcome.blocks_growth:+.1%}"),
+        ("RSS, growth likewise; at the end", f"{outcome.growth:+.1f} MiB; {samples[-1].rss:.0f} MiB"),
         ("threads, at most", f"{max(s.threads for s in samples)}"),
         ("descriptors, at most; at the end", f"{max(s.descriptors for s in samples)}; {samples[-1].descriptors}"),
     ]
@@ -61,6 +61,7 @@ def svg(outcome: Outcome) -> str:
     ]
     panels = [
         Panel("Memory (RSS)", "MiB", [s.rss for s in samples]),
+        Panel("Blocks of memory in use", "k", [s.blocks / 1000 for s in samples]),
         Panel("Threads", "", [s.threads for s in samples]),
         Panel("Open descriptors", "", [s.descriptors for s in samples]),
         Panel("Changes of all sets", "/s", per_second),

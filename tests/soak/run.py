@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import random
+import sys
 import threading
 import time
 from collections import Counter
@@ -22,7 +23,8 @@ from support.twins import Loop
 from .cluster import Target, serve
 
 PATIENCE = 60.0  # seconds of calm after which a set that is not right is wrong
-LONG, FLAT = 300.0, 3.0  # a run of that many seconds has warmed up in its first half, and may grow by so many MiB
+# What a run of at least LONG seconds may grow by from its second to its last quarter: in MiB and in parts of one.
+LONG, RSS_FLAT, BLOCKS_FLAT = 300.0, 10.0, 0.03
 OPTIONS: dict[str, dict[str, Any]] = {
     "a": {"port": 8080},
     "srv": {"port": "http"},
@@ -36,13 +38,16 @@ OURS = ("Service", "HeadlessService", "AsyncHeadlessService", "Membership", "Loo
 
 @dataclass(slots=True)
 class Sample:
-    """`time` in seconds since the start, `rss` in MiB; `services` that are stale at that moment."""
+    """`time` in seconds since the start, `rss` in MiB; `objects` of the library; `blocks` of memory in use by Python's
+    objects, which tell a leak from memory that is free but in pieces; `stale` services at that moment.
+    """
 
     time: float
     rss: float
     threads: int
     descriptors: int
     objects: int
+    blocks: int
     stale: int
     changes: int
 
@@ -57,7 +62,8 @@ class Outcome:
     samples: list[Sample] = field(default_factory=list)
     totals: Counter[str] = field(default_factory=Counter)
     settled: float = 0.0
-    growth: float = 0.0
+    growth: float = 0.0  # RSS, in MiB
+    blocks_growth: float = 0.0  # share
     wrong: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -67,7 +73,10 @@ class Outcome:
 class History:
     """A subscriber that checks what it is told (design, rule 3) and keeps only the last."""
 
-    def __init__(self, why: Callable[[str], None], slow: bool, raises: bool) -> None:
+    def __init__(
+        self, why: Callable[[str], None], whose: str = "", *, slow: bool = False, raises: bool = False
+    ) -> None:
+        self._whose = whose
         self.current = PeerSet()
         self.calls = 0
         self._why = why
@@ -125,7 +134,8 @@ class Watched:
             self.service = loop.call(lambda: AsyncHeadlessService(target.name, **options))
         # Slow and raising ones among threads only: on an event loop, one's own callbacks share one's own thread.
         slow = loop is None and rng.random() < 0.1
-        self.histories = [History(why, slow, rng.random() < 0.05), History(why, False, False)]
+        whose = f"{type(self.service).__name__} {target}"
+        self.histories = [History(why, whose, slow=slow, raises=rng.random() < 0.05), History(why, whose)]
         for history in self.histories:
             self.plain(lambda history=history: self.service.watch(history))
 
@@ -150,7 +160,7 @@ class Watched:
                 case 3:
                     self.plain(self._lease)
                 case 4:
-                    history = History(self._why, False, False)
+                    history = History(self._why)
                     subscription = self.plain(lambda: service.watch(history))
                     self.plain(subscription.cancel)
         except DiscoveryError:
@@ -181,9 +191,9 @@ class Watched:
             for address in (peer.addresses if self.target.records == "any" else [peer.address])
         }
 
-    def right(self, truth: set[str]) -> bool:
+    def right(self, truth: list[set[str]]) -> bool:
         """The set is the truth, and every subscriber knows it."""
-        if self.found() != truth:
+        if self.found() not in truth:
             return False
         peers = self.plain(self.service.peers)
         return all(history.current == peers for history in self.histories)
@@ -232,11 +242,7 @@ class Soak:
         descriptors, threads, objects = count_descriptors(), our_threads(), count_objects(OURS)
         # One of each kind for each target; what is asked and found is the same.
         watched = [self._new(target, loop) for target in self._targets for loop in (None, self._loop)]
-        for each in watched:
-            try:
-                each.wait(each.service.start)
-            except DiscoveryError as error:
-                self.wrong(f"no first answer: {error}")
+        self._start(watched)
         self._connection.send("storm")
         self._storm(watched, note)
         self._connection.send("calm")
@@ -245,14 +251,22 @@ class Soak:
         # Of what was closed and cancelled on the way nothing is left: two subscribers a service, and a static service.
         wanted = Counter(Service=len(watched) + 1, Watcher=2 * len(watched))
         self._gone("objects", lambda: count_objects(("Service", "Watcher")) - wanted)
-        for each in watched:
-            outcome.totals += each.close()
-        watched.clear()
-        del each
+        while watched:
+            outcome.totals += watched.pop().close()
         self._nothing_is_left(descriptors, threads, objects)
-        outcome.growth = growth(outcome.samples)
-        if outcome.seconds >= LONG and outcome.growth > FLAT:
-            self.wrong(f"memory is not flat: {outcome.growth:+.1f} MiB from the second to the last quarter")
+        before, after = (median(s.rss for s in part) for part in halves(outcome.samples))
+        outcome.growth = round(after - before, 2)
+        before, after = (median(s.blocks for s in part) for part in halves(outcome.samples))
+        outcome.blocks_growth = round(after / before - 1, 4)
+        if outcome.seconds >= LONG and (outcome.growth > RSS_FLAT or outcome.blocks_growth > BLOCKS_FLAT):
+            self.wrong(f"memory is not flat: {outcome.growth:+.1f} MiB, {outcome.blocks_growth:+.1%} blocks")
+
+    def _start(self, watched: list[Watched]) -> None:
+        for each in watched:
+            try:
+                each.wait(each.service.start)
+            except DiscoveryError as error:
+                self.wrong(f"no first answer: {error}")
 
     def _new(self, target: Target, loop: Loop | None) -> Watched:
         return Watched(
@@ -306,11 +320,12 @@ class Soak:
             threads=threading.active_count(),
             descriptors=sum(count_descriptors().values()),
             objects=sum(count_objects(OURS).values()),
+            blocks=sys.getallocatedblocks(),
             stale=sum(status.state == "stale" for status in statuses),
             changes=sum(status.changes for status in statuses) + self.outcome.totals["changes"],
         )
 
-    def _settle(self, watched: list[Watched], truth: list[set[str]]) -> None:
+    def _settle(self, watched: list[Watched], truth: list[list[set[str]]]) -> None:
         """The faults are over: each set has to become the truth by itself, and each subscriber to be told."""
         began = time.monotonic()
         pause = threading.Event()
@@ -323,7 +338,7 @@ class Soak:
             found = each.found()
             self.wrong(
                 f"{type(each.service).__name__} {each.target} is not right after {PATIENCE:g} s of calm: "
-                f"missing {sorted(truth[i] - found)[:3]}, too many {sorted(found - truth[i])[:3]}, "
+                f"missing {sorted(truth[i][0] - found)[:3]}, too many {sorted(found - truth[i][0])[:3]}, "
                 f"{each.service.status}"
             )
         for each in watched:  # and what was right stays so
@@ -348,13 +363,10 @@ class Soak:
             self.wrong(f"left over: {what} {dict(counted)}")
 
 
-def growth(samples: list[Sample]) -> float:
-    """RSS in MiB: the median of the last quarter of the time less that of the second; the first is for warming up."""
-    quarter = len(samples) // 4
-    if not quarter:
-        return 0.0
-    before, after = samples[quarter : 2 * quarter], samples[-quarter:]
-    return round(median(s.rss for s in after) - median(s.rss for s in before), 2)
+def halves(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """The second quarter of the time and the last one; the first is for warming up."""
+    quarter = max(1, len(samples) // 4)
+    return samples[quarter : 2 * quarter] or samples, samples[-quarter:]
 
 
 def rss() -> int:
