@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 
 @pytest.mark.skipif(
     "HEADLESS_SOAK" not in os.environ,
-    reason="a Service is left over about once in ten runs on a busy machine, not understood yet: HEADLESS_SOAK=1 runs it",
+    reason="it once found a Service left over on a busy machine; the mend is not proved: HEADLESS_SOAK=1 runs it",
 )
 @pytest.mark.timeout(180)
 def test_a_short_one() -> None:
