@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 from tenacity import wait_random_exponential
 
@@ -38,8 +39,8 @@ OURS = ("Service", "HeadlessService", "AsyncHeadlessService", "Membership", "Loo
 
 @dataclass(slots=True)
 class Sample:
-    """`time` in seconds since the start, `rss` in MiB; `objects` of the library; `blocks` of memory in use by Python's
-    objects, which tell a leak from memory that is free but in pieces; `stale` services at that moment.
+    """`time` in seconds since the start, `rss` in MiB; `objects`: services and subscribers; `blocks` of memory in use
+    by Python's objects, which tell a leak from memory that is free but in pieces; `stale` services at that moment.
     """
 
     time: float
@@ -73,9 +74,12 @@ class Outcome:
 class History:
     """A subscriber that checks what it is told (design, rule 3) and keeps only the last."""
 
+    alive: ClassVar[WeakSet[History]] = WeakSet()
+
     def __init__(
         self, why: Callable[[str], None], whose: str = "", *, slow: bool = False, raises: bool = False
     ) -> None:
+        self.alive.add(self)
         self._whose = whose
         self.current = PeerSet()
         self.calls = 0
@@ -88,24 +92,33 @@ class History:
             self._why("a callback was called while it ran")
             return
         try:
-            if change.previous != self.current:
-                self._why(
-                    f"call {self.calls + 1}: {change.previous} is not the last {self.current}, but {change.current}"
-                )
-            if self.calls and not change:
-                self._why("a change of nothing")
-            if set(change.added) != {p for p in change.current if p.endpoint not in endpoints(change.previous)}:
-                self._why("a change whose `added` is not what was added")
-            if set(change.removed) != {p for p in change.previous if p.endpoint not in endpoints(change.current)}:
-                self._why("a change whose `removed` is not what was removed")
+            self._check(change)
             self.current = change.current
             self.calls += 1
+        except Exception as error:
+            self._why(f"a subscriber's check raised {error!r}")
+            raise
+        else:
             if self._slow:
                 threading.Event().wait(0.05)
             if self._raises:
                 raise RuntimeError("a subscriber's own trouble")
         finally:
             self._running.release()
+
+    def _check(self, change: Change) -> None:
+        before, after = endpoints(change.previous), endpoints(change.current)
+        if change.previous != self.current:
+            told = sorted(map(str, endpoints(self.current)))
+            self._why(
+                f"call {self.calls + 1} of {self._whose}: {told} was told last, but now {sorted(map(str, before))}"
+            )
+        if self.calls and not change:
+            self._why("a change of nothing")
+        if set(change.added) != {peer for peer in change.current if peer.endpoint not in before}:
+            self._why("a change whose `added` is not what was added")
+        if set(change.removed) != {peer for peer in change.previous if peer.endpoint not in after}:
+            self._why("a change whose `removed` is not what was removed")
 
 
 def endpoints(peers: PeerSet) -> set[tuple[str, int | None]]:
@@ -206,6 +219,9 @@ class Soak:
         self._rng = random.Random(seed)
         self._replaced = replaced
         self._said: Counter[str] = Counter()
+        # What lives, without asking the garbage collector: gc.get_objects() while other threads run breaks the tuples
+        # that they are making (CPython then raises SystemError there).
+        self._services: WeakSet[HeadlessService | AsyncHeadlessService] = WeakSet()
 
     def wrong(self, what: str) -> None:
         self._said[what] += 1
@@ -248,9 +264,12 @@ class Soak:
         self._connection.send("calm")
         truth, outcome.totals["events"], outcome.totals["faults"] = self._connection.recv()
         self._settle(watched, [found for found in truth for _ in range(2)])
-        # Of what was closed and cancelled on the way nothing is left: two subscribers a service, and a static service.
-        wanted = Counter(Service=len(watched) + 1, Watcher=2 * len(watched))
-        self._gone("objects", lambda: count_objects(("Service", "Watcher")) - wanted)
+        # Of what was closed and cancelled on the way nothing is left; each service has two subscribers.
+        services, histories = len(watched), 2 * len(watched)
+        self._gone(
+            "what was closed or cancelled",
+            lambda: +Counter(services=len(self._services) - services, subscribers=len(History.alive) - histories),
+        )
         while watched:
             outcome.totals += watched.pop().close()
         self._nothing_is_left(descriptors, threads, objects)
@@ -269,9 +288,10 @@ class Soak:
                 self.wrong(f"no first answer: {error}")
 
     def _new(self, target: Target, loop: Loop | None) -> Watched:
-        return Watched(
-            target, loop, self.wrong, self._rng, nameservers=[self._nameserver], seed=self._rng.getrandbits(32)
-        )
+        seed = self._rng.getrandbits(32)
+        watched = Watched(target, loop, self.wrong, self._rng, nameservers=[self._nameserver], seed=seed)
+        self._services.add(watched.service)
+        return watched
 
     def _storm(self, watched: list[Watched], note: Callable[[Sample], None]) -> None:
         outcome, rng = self.outcome, self._rng
@@ -319,7 +339,7 @@ class Soak:
             rss=round(rss() / 2**20, 2),
             threads=threading.active_count(),
             descriptors=sum(count_descriptors().values()),
-            objects=sum(count_objects(OURS).values()),
+            objects=len(self._services) + len(History.alive),
             blocks=sys.getallocatedblocks(),
             stale=sum(status.state == "stale" for status in statuses),
             changes=sum(status.changes for status in statuses) + self.outcome.totals["changes"],
