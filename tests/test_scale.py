@@ -134,7 +134,8 @@ def test_services_with_other_questions_or_settings_ask_for_themselves(twin: Twin
         dns.recover()
         for service in services[:2]:
             assert len(service.start()) == 2
-        eventually(lambda: services[2].status.failures == 1)  # max_peers is this one's alone
+        # max_peers is this one's alone. It tries again after a random time, which may be a moment.
+        eventually(lambda: services[2].status.failures >= 1)
         assert services[0].status.failures == 0
         services[2].close() if twin is not AsyncTwin else place.loop.run(services[2].service.close())
         for thread in threads:

@@ -537,26 +537,34 @@ class TestFrames:
             found += frames.feed(stream[:size])
             stream = stream[size:]
         assert found == messages
-        assert frames.feed(b"") == []
+        assert list(frames.feed(b"")) == []
+        assert not frames.pending
 
     @rule
     @given(st.lists(st.binary(max_size=10), max_size=4), st.binary(min_size=1, max_size=10), st.data())
     def test_an_unfinished_one_is_kept(self, whole: list[bytes], last: bytes, data: st.DataObject) -> None:
         frames, rest = Frames(), frame(last)
         cut = data.draw(st.integers(0, len(rest) - 1))
-        assert frames.feed(b"".join(map(frame, whole)) + rest[:cut]) == whole
-        assert frames.feed(rest[cut:]) == [last]
+        assert list(frames.feed(b"".join(map(frame, whole)) + rest[:cut])) == whole
+        assert frames.pending == (cut > 0)
+        assert list(frames.feed(rest[cut:])) == [last]
 
     def test_the_longest(self) -> None:
         message = bytes(65535)
-        assert Frames().feed(frame(message)) == [message]
+        assert list(Frames().feed(frame(message))) == [message]
         with pytest.raises(OverflowError):
             frame(bytes(65536))
 
     def test_none_is_held_back_or_shared(self) -> None:
         frames = Frames()
-        assert frames.feed(frame(b"") + frame(b"a")) == [b"", b"a"]
-        assert Frames().feed(b"\0") == []
+        assert list(frames.feed(frame(b"") + frame(b"a"))) == [b"", b"a"]
+        assert list(Frames().feed(b"\0")) == []
+
+    def test_what_is_not_fetched_stays(self) -> None:
+        frames = Frames()
+        assert next(frames.feed(frame(b"a") + frame(b"b"))) == b"a"
+        assert frames.pending
+        assert list(frames.feed(b"")) == [b"b"]
 
 
 def test_the_reader_is_used(monkeypatch: pytest.MonkeyPatch, query: Query, answer: bytes) -> None:

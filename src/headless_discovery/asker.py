@@ -7,16 +7,16 @@ import random
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
-from weakref import WeakValueDictionary
 
 from .answer import Answer, Held
+from .connections import Connections, Host
 from .errors import LookupFailed
 from .lookup import Lookup
 from .resolvconf import ResolvConf, ResolvConfFile
 from .servers import Memory
 from .settings import Settings
 from .target import Question
-from .transport import Carrier, Conversation, Host
+from .transport import Carrier, Conversation
 
 log = logging.getLogger("headless_discovery")
 
@@ -83,11 +83,12 @@ class Asker:
         self._host = host
         self._converse = converse
         self._files = files
-        self._question = question
-        self._settings = settings
+        self.question = question
+        self.settings = settings
         self._memory = Memory()
         self._rng = random.SystemRandom()  # message ids, RFC 5452, 9.2
         self._flights: dict[Held, _Flight] = {}
+        self.users = 0
 
     def ask(self, held: Held, outcome: Outcome) -> Asking | None:
         """Join the lookup in flight or start one; `outcome` may be called before this returns."""
@@ -98,7 +99,7 @@ class Asker:
         except LookupFailed as error:
             outcome(error, 0)
             return None
-        lookup = Lookup(self._question, conf, self._settings, self._memory, self._rng, held)
+        lookup = Lookup(self.question, conf, self.settings, self._memory, self._rng, held)
         flight = _Flight(self._host, self._converse, lookup, partial(self._land, held))
         self._flights[held] = flight
         asking = flight.join(outcome)
@@ -110,9 +111,9 @@ class Asker:
 
     def conf(self) -> ResolvConf:
         """resolv.conf as it is now, with the servers that the user named. Raises `LookupFailed`."""
-        servers = (self._question.server,) if self._question.server else self._settings.nameservers
+        servers = (self.question.server,) if self.question.server else self.settings.nameservers
         try:
-            conf = self._files.current(self._settings.resolv_conf)
+            conf = self._files.current(self.settings.resolv_conf)
         except LookupFailed:
             if servers is None:
                 raise
@@ -131,18 +132,31 @@ class ConfFiles:
 
 
 class Askers:
-    """The askers of one host; each lives as long as a service uses it."""
+    """The askers of one host; each lives as long as a service uses it, and TCP connections as long as there are any."""
 
-    def __init__(self, host: Host, converse: Converse = Conversation) -> None:
+    def __init__(self, host: Host, converse: Converse | None = None) -> None:
         self._host = host
-        self._converse = converse
+        self._connections = Connections(host)
+        self._converse = converse or self._over_sockets
         self._files = ConfFiles()
-        self._askers: WeakValueDictionary[tuple[Question, Settings], Asker] = WeakValueDictionary()
+        self._askers: dict[tuple[Question, Settings], Asker] = {}
 
     def get(self, question: Question, settings: Settings) -> Asker:
+        """To be given back with `release`."""
         asker = self._askers.get((question, settings))
         if asker is None:
             asker = self._askers[question, settings] = Asker(
                 self._host, self._converse, self._files, question, settings
             )
+        asker.users += 1
         return asker
+
+    def release(self, asker: Asker) -> None:
+        asker.users -= 1
+        if not asker.users:
+            del self._askers[asker.question, asker.settings]
+        if not self._askers:
+            self._connections.close()
+
+    def _over_sockets(self, _: Host, lookup: Lookup, done: Callable[[], None]) -> Conversation:
+        return Conversation(self._connections, lookup, done)

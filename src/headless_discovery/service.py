@@ -17,12 +17,13 @@ from .answer import Answer
 from .asker import Asker, Askers, Asking
 from .balance import Lease, acquire, pick_many
 from .balance.api import Key, Picker, Strategy
+from .connections import Handle, Host
 from .errors import DiscoveryError, LookupFailed, NoPeers, ServiceClosed, TargetError
 from .membership import Membership
 from .model import Endpoint, Peer, PeerSet, State, Status, canonical_address
 from .settings import Settings
 from .target import Question, Target
-from .transport import Handle, Host, own_addresses
+from .transport import own_addresses
 from .watchers import Watcher, Watchers
 
 log = logging.getLogger("headless_discovery")
@@ -247,6 +248,8 @@ class Service:
             for waiting in name.waiting:
                 waiting.closed(ServiceClosed(why))
             name.waiting.clear()
+            assert self._host is not None
+            self._host.askers.release(name.asker)
         self.watchers.close()
         self._notify()
 

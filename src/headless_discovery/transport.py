@@ -1,36 +1,19 @@
-"""Moves the bytes of one lookup: a socket per exchange, non-blocking, on whatever `Host` waits for sockets and time."""
+"""Moves the bytes of one lookup, non-blocking, on whatever `Host` waits for sockets and time."""
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Protocol
 
+from .connections import Connection, Connections, Handle, open_socket
 from .lookup import Lookup
 from .message import Message, WireError
-from .servers import Exchange
+from .servers import TCP_CONNECT, Exchange
 from .target import Server
-from .wire import Frames, frame
 
 MAX_DATAGRAM = 65_535
-_Socket = socket.socket  # as it was at import: where gevent patches later, the I/O thread must not become its hub
 READS_PER_WAKE = 16  # a flood on one socket must not keep the others waiting
-
-
-class Handle(Protocol):
-    def cancel(self) -> None: ...
-
-
-class Host(Protocol):
-    """Where a service lives: an I/O thread or an event loop. All callbacks run on it, one at a time."""
-
-    def time(self) -> float: ...
-    def call_at(self, when: float, callback: Callable[[], None]) -> Handle: ...
-    def add_reader(self, sock: socket.socket, callback: Callable[[], None]) -> None: ...
-    def add_writer(self, sock: socket.socket, callback: Callable[[], None]) -> None: ...
-    def remove(self, sock: socket.socket) -> None: ...
 
 
 class Carrier(Protocol):
@@ -43,8 +26,9 @@ class Carrier(Protocol):
 class Conversation:
     """Carries one `Lookup` to its end, then calls `done` once. `cancel` closes what is open and calls nobody."""
 
-    def __init__(self, host: Host, lookup: Lookup, done: Callable[[], None]) -> None:
-        self.host = host
+    def __init__(self, connections: Connections, lookup: Lookup, done: Callable[[], None]) -> None:
+        self.host = connections.host
+        self.connections = connections
         self._lookup = lookup
         self._done = done
         self._channels: set[_Channel] = set()
@@ -91,42 +75,29 @@ def _unreachable(error: OSError) -> str:
 
 
 class _Channel:
-    """One exchange on one socket of its own: port and id are fresh for each (RFC 5452, 9.2)."""
-
-    kind: socket.SocketKind
+    """One exchange."""
 
     def __init__(self, conversation: Conversation, exchange: Exchange) -> None:
         self.exchange = exchange
         self._conversation = conversation
         self._host = conversation.host
-        self._sock: socket.socket | None = None
         self._timer: Handle | None = None
 
     def open(self) -> None:
         """Raises `OSError`."""
-        server = self.exchange.server
-        family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
-        self._sock = _Socket(family, self.kind)
-        self._sock.setblocking(False)
-        self._connect(self._sock, server)
+        raise NotImplementedError
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._sock is not None:
-            self._host.remove(self._sock)
-            self._sock.close()
-            self._sock = None
 
-    def _connect(self, sock: socket.socket, server: Server) -> None:
-        raise NotImplementedError
-
-    def _give_up_at(self, when: float, doing: str) -> None:
+    def _give_up_at(self, when: float, then: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._host.call_at(
-            when, lambda: self._conversation.failed(self, f"timed out {doing}", timed_out=True)
-        )
+        self._timer = self._host.call_at(when, then)
+
+    def _timed_out(self, doing: str) -> None:
+        self._conversation.failed(self, f"timed out {doing}", timed_out=True)
 
     def _take(self, data: bytes) -> bool:
         """True if `data` ended the exchange."""
@@ -137,18 +108,33 @@ class _Channel:
             return True
         if message is None:
             return False
+        self._answered()
         self._conversation.replied(self, message)
         return True
 
+    def _answered(self) -> None:
+        pass
+
 
 class _UDP(_Channel):
-    kind = socket.SOCK_DGRAM
+    """On a socket of its own: port and id are fresh for each exchange (RFC 5452, 9.2)."""
 
-    def _connect(self, sock: socket.socket, server: Server) -> None:
-        sock.connect(server)  # connected: the kernel drops what comes from anybody else, and reports ICMP errors
+    _sock: socket.socket | None = None
+
+    def open(self) -> None:
+        self._sock = sock = open_socket(self.exchange.server, socket.SOCK_DGRAM)
+        # Connected: the kernel drops what comes from anybody else, and reports ICMP errors.
+        sock.connect(self.exchange.server)
         sock.send(self.exchange.query.wire)
         self._host.add_reader(sock, self._readable)
-        self._give_up_at(self.exchange.deadline, "(UDP)")
+        self._give_up_at(self.exchange.deadline, lambda: self._timed_out("(UDP)"))
+
+    def close(self) -> None:
+        super().close()
+        if self._sock is not None:
+            self._host.remove(self._sock)
+            self._sock.close()
+            self._sock = None
 
     def _readable(self) -> None:
         for _ in range(READS_PER_WAKE):
@@ -166,53 +152,68 @@ class _UDP(_Channel):
 
 
 class _TCP(_Channel):
-    kind = socket.SOCK_STREAM
+    """On a connection that was kept, else on a new one. A kept one that turns out dead costs nothing: it is noticed by
+    its end, or by silence where a new one would have to be connected, and the same query goes over a new one.
+    """
 
-    def _connect(self, sock: socket.socket, server: Server) -> None:
-        self._unsent = frame(self.exchange.query.wire)
-        self._frames = Frames()
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with suppress(BlockingIOError):
-            sock.connect(server)
-        self._host.add_writer(sock, self._writable)
-        self._give_up_at(self.exchange.connect_deadline, "connecting (TCP)")
+    _connection: Connection | None = None
+    _kept = False
+    _alive = False
 
-    def _writable(self) -> None:
-        sock = self._sock
-        if sock is None:
+    def open(self) -> None:
+        self._connection = self._conversation.connections.take(self.exchange.server)
+        if self._connection is None:
+            self._open_new(self.exchange.connect_deadline)
             return
-        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            self._conversation.failed(self, f"cannot be reached by TCP ({os.strerror(error)})")
-            return
+        self._kept = True
         try:
-            self._unsent = self._unsent[sock.send(self._unsent) :]
-        except BlockingIOError:
-            return
-        except OSError as failure:
-            self._conversation.failed(self, f"cannot be reached by TCP ({failure.strerror})")
-            return
-        self._give_up_at(self.exchange.deadline, "(TCP)")
-        if not self._unsent:
-            self._host.remove(sock)
-            self._host.add_reader(sock, self._readable)
+            self._connection.ask(self, self.exchange.query.wire)
+        except OSError:
+            self._open_again()
+        else:
+            self._give_up_at(self.exchange.connect_deadline, lambda: self.lost("was silent"))
 
-    def _readable(self) -> None:
-        if self._sock is None:
-            return
-        try:
-            data = self._sock.recv(MAX_DATAGRAM)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._conversation.failed(self, f"broke the TCP connection ({error.strerror})")
-            return
-        if not data:
-            self._conversation.failed(self, "closed the TCP connection before it had answered")
-            return
-        for message in self._frames.feed(data):
-            if self._take(message):
+    def close(self) -> None:
+        super().close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open_new(self, connect_deadline: float) -> None:
+        exchange = self.exchange
+        self._connection = Connection(self._host, exchange.server, self, exchange.query.wire)
+        self._give_up_at(min(connect_deadline, exchange.deadline), lambda: self._timed_out("connecting (TCP)"))
+
+    def _open_again(self) -> None:
+        self.close()
+        self._kept = False
+        self._conversation.connections.forget(self.exchange.server)
+        self._open_new(self._host.time() + TCP_CONNECT)
+
+    def _answered(self) -> None:
+        connection, self._connection = self._connection, None
+        assert connection is not None
+        self._conversation.connections.keep(connection)
+
+    # What the connection tells.
+
+    def alive(self) -> None:
+        if not self._alive:
+            self._alive = True
+            self._give_up_at(self.exchange.deadline, lambda: self._timed_out("(TCP)"))
+
+    def received(self, message: bytes) -> bool:
+        return self._take(message)
+
+    def lost(self, problem: str) -> None:
+        if self._kept and not self._alive:
+            try:
+                self._open_again()
+            except OSError as error:
+                problem = _unreachable(error)
+            else:
                 return
+        self._conversation.failed(self, problem)
 
 
 def own_addresses(servers: Iterable[Server]) -> set[str]:

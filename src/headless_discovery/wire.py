@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from functools import lru_cache
 
 from . import reader
@@ -69,16 +70,26 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
+    @property
+    def pending(self) -> bool:
+        """There are octets that were not fetched."""
+        return bool(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The messages that are whole now; what is not fetched stays."""
         self._buffer += data
-        messages = []
-        while len(self._buffer) >= 2:
-            end = 2 + int.from_bytes(self._buffer[:2], "big")
-            if len(self._buffer) < end:
-                break
-            messages.append(bytes(self._buffer[2:end]))
-            del self._buffer[:end]
-        return messages
+        return iter(self._take, None)
+
+    def _take(self) -> bytes | None:
+        buffer = self._buffer
+        if len(buffer) < 2:
+            return None
+        end = 2 + int.from_bytes(buffer[:2], "big")
+        if len(buffer) < end:
+            return None
+        message = bytes(buffer[2:end])
+        del buffer[:end]
+        return message
 
 
 def frame(message: bytes) -> bytes:

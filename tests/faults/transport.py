@@ -220,12 +220,81 @@ def tcp_dribble(w: World) -> None:
         w.recovers(svc)
 
 
-@row("The connection is closed after the answer", "No connection is kept, so this is nothing")
+def _sources(w: World) -> list[tuple[str, int]]:
+    return [query.source for query in w.dns.queries if query.transport == "tcp"]
+
+
+@row("A TCP connection is kept for the next refresh", "One connection for all refreshes; UDP has a new port for each")
+def tcp_kept(w: World) -> None:
+    for transport, connections in (("always", 1), ("never", 3)):
+        with w.watch(tcp=transport) as svc:
+            w.dns.clear_queries()
+            for _ in range(3):
+                w.is_well(svc)
+            assert len({query.source for query in w.dns.queries}) == connections
+            w.recovers(svc)
+
+
+@row("The connection is closed after the answer", "The next refresh opens another")
 def tcp_closed_after(w: World) -> None:
     with w.watch(tcp="always") as svc:
         with w.fault("tcp-close-after"):
             w.is_well(svc)
             w.is_well(svc)
+            first, second = _sources(w)[-2:]
+            assert first != second
+        w.recovers(svc)
+
+
+@row("The server ends the kept connection while it is idle", "The next refresh opens another; it costs no failure")
+def tcp_ended_while_idle(w: World) -> None:
+    for reset in (False, True):
+        with w.watch(tcp="always") as svc:
+            w.is_well(svc)
+            w.dns.drop_connections(reset=reset)
+            w.is_well(svc)
+            first, second = _sources(w)[-2:]
+            assert first != second
+            w.recovers(svc)
+
+
+@row(
+    "The server ends the kept connection when the query arrives",
+    "The same query goes over a new connection, once; it costs no failure",
+)
+def tcp_ended_at_the_query(w: World) -> None:
+    for fault in ("tcp-close", "tcp-reset"):
+        with w.watch(tcp="always") as svc:
+            w.is_well(svc)
+            with w.fault(fault, times=1):
+                w.is_well(svc)
+            kept, other = w.dns.queries[-2:]
+            assert kept.source != other.source
+            assert kept.message == other.message
+            with w.fault(fault):  # the new one too: that is a failure
+                w.keeps(svc, "TCP connection")
+            w.recovers(svc)
+
+
+@row("The kept connection is dead, and nobody says so", "After 1 s without a word the query goes over a new connection")
+def tcp_silent_when_kept(w: World) -> None:
+    with w.watch(tcp="always") as svc:
+        w.is_well(svc)
+        with w.fault("tcp-stall", times=1):
+            w.is_well(svc)
+        first, second = _sources(w)[-2:]
+        assert first != second
+        w.recovers(svc)
+
+
+@row("A second message on the kept connection, unasked", "It is not waited for, and is nobody's answer")
+def tcp_unasked(w: World) -> None:
+    with w.watch(tcp="always") as svc:
+        with w.fault("duplicate", transport="tcp"):
+            w.is_well(svc)
+        w.is_well(svc)
+        first, second = _sources(w)[-2:]
+        assert first != second
         w.recovers(svc)
 
 

@@ -35,6 +35,7 @@ class VirtualHost:
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()
+        self._cores: list[Service] = []
 
     def __enter__(self) -> VirtualHost:
         return self
@@ -45,6 +46,7 @@ class VirtualHost:
     def begin(self, service: HeadlessService) -> Service:
         """Let `service` live here. It must not be used by its own members, which would look for an I/O thread."""
         core = service._service
+        self._cores.append(core)
         core.begin(self)
         return core
 
@@ -52,11 +54,8 @@ class VirtualHost:
         """Let so much time pass."""
         end = self.now + seconds
         while True:
-            if self._selector.get_map():
-                ready = self._selector.select(PATIENCE)
-                assert ready, "the DNS server does not answer"
-                for key, _ in ready:
-                    key.data()
+            if any(name.in_flight for core in self._cores for name in core._names):
+                self.step()
             elif self._timers and self._timers[0][0] <= end:
                 when, _, timer = heapq.heappop(self._timers)
                 if timer.callback is not None:
@@ -65,6 +64,17 @@ class VirtualHost:
             else:
                 self.now = end
                 return
+
+    def step(self) -> None:
+        """Wait, in real time, until something can be read or written, and do it."""
+        ready = self._selector.select(PATIENCE)
+        assert ready, "the DNS server does not answer"
+        for key, _ in ready:
+            key.data()
+
+    @property
+    def open_sockets(self) -> int:
+        return len(self._selector.get_map())
 
     # ServiceHost
 
