@@ -13,7 +13,7 @@ from .errors import LookupFailed
 from .message import AAAA, SRV, A, Message, Srv
 from .model import address_in_label, address_text, packed_address
 from .resolvconf import ResolvConf
-from .servers import NO_SOA_TTL, Exchange, Memory, Reply, Servers
+from .servers import NO_SOA_TTL, Exchange, Memory, Reply, Servers, Services
 from .settings import Settings
 from .steps import Steps, Task
 from .target import Question, Server
@@ -181,6 +181,10 @@ class Lookup(Steps[Exchange, Message, Answer]):
         message = reply.message
         # TC over TCP with address records behind it: the answer section is whole, only glue is missing.
         complete = not message.truncated or (reply.tcp and bool(message.glue))
+        last = self._memory.services
+        if last is not None and last.server == reply.server and last.says(reply.values, message.glue):
+            return Part(SRV, reply.ttl, last.members, complete=complete)
+        self._memory.services = None
         records = self._one_port_a_target([record for record in reply.values if record.target])
         if not records:  # RFC 2782: the target "." says that the service is decidedly not available
             return Part(SRV, NO_SOA_TTL)
@@ -204,6 +208,8 @@ class Lookup(Steps[Exchange, Message, Answer]):
             for r in records
             if r.target not in dropped
         }
+        if not (missing or dropped or self._refused or self._warning):
+            self._memory.services = Services(reply.server, reply.values, members)
         return Part(SRV, reply.ttl, members, complete=complete)
 
     def _one_port_a_target(self, records: list[Srv]) -> list[Srv]:

@@ -3,6 +3,8 @@
 Reads A, AAAA, SRV, CNAME, SOA, NS and OPT of class IN, in any order; a run of address records of one owner, which is
 what a headless service answers, is read in bulk. What is not exactly that, or might be broken, raises `Unusual`, and
 dnspython reads it instead (fallback.py). Nothing here loops on pointers or reads past the end.
+
+SRV records and their glue are read one by one, but what an earlier answer had is known by its octets.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from .message import AAAA, CNAME, NS, OPT, SOA, SRV, A, Message, RRset, Srv, Val
 
 _HEADER = struct.Struct("!6H")
 _FIXED = struct.Struct("!HHIH")  # type, class, TTL, length of the data
+_TTL_LENGTH = struct.Struct("!IH")
 _SRV = struct.Struct("!3H")
 _SOA_TAIL = struct.Struct("!5I")
 _BULK = 8  # records from which a run is worth a look
@@ -22,9 +25,11 @@ _POINTERS = 16  # a name may lead through
 _PLAIN = bytes(sorted(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"))
 
 
-# SRV targets are not compressed (RFC 2782) and come again with every answer.
+# SRV targets are not compressed (RFC 2782) and come again with every answer: names, and SRV data, by their octets.
 _seen: dict[bytes, str] = {}
+_seen_srv: dict[bytes, Srv] = {}
 _SEEN_MAX = 16_384
+_UNKNOWN = None, 0
 
 
 class Unusual(Exception):
@@ -72,7 +77,7 @@ class _Reader:
                 values, ttl, run = self.addresses(at, fixed, end, ttl, count)
                 end = at + run * (end - at)
             elif rdtype == SRV:
-                values = [self.srv(start, end)]
+                values, ttl, run, end = self.services(at, fixed, count)
             elif rdtype == CNAME:
                 values = [self.whole_name(start, end)]
             else:
@@ -109,10 +114,11 @@ class _Reader:
         return at
 
     def additionals(self, at: int, count: int, message: Message) -> int:
-        data, glue = self.data, message.glue
-        opts = 0
+        data, names, glue = self.data, self.names, message.glue
+        size, opts = len(data), 0
         for _ in range(count):
-            if data[at] == 0:  # the root owns OPT, and nothing else here
+            first = data[at]
+            if first == 0:  # the root owns OPT, and nothing else here
                 rdtype, _, high, length = _FIXED.unpack_from(data, at + 1)
                 if rdtype != OPT or length or opts:
                     raise Unusual
@@ -120,9 +126,18 @@ class _Reader:
                 message.rcode |= high >> 24 << 4  # RFC 6891, 6.1.3
                 at += 11
                 continue
-            name, fixed = self.name(at)
-            rdtype, _, start, at = self.fixed(fixed)
-            if not (rdtype == A and at - start == 4) and not (rdtype == AAAA and at - start == 16):
+            # The owner is an SRV target: a pointer to it, or written out as it was there.
+            if first >= 0xC0:
+                name, fixed = names.get((first & 0x3F) << 8 | data[at + 1], _UNKNOWN)[0], at + 2
+            else:
+                fixed = data.find(0, at) + 1
+                name = _seen.get(data[at:fixed])
+            if name is None:
+                name, fixed = self.name(at)
+            rdtype, rdclass, _, length = _FIXED.unpack_from(data, fixed)
+            start = fixed + 10
+            at = start + length
+            if rdclass != 1 or length != (4 if rdtype == A else 16 if rdtype == AAAA else -1) or at > size:
                 raise Unusual
             addresses = glue.get(name)
             if addresses is None:
@@ -161,9 +176,32 @@ class _Reader:
         pairs = struct.iter_unpack(f"{stride - size}x{size}s", data[at:stop])
         return list(chain.from_iterable(pairs)), ttl, count
 
-    def srv(self, start: int, end: int) -> Srv:
-        priority, weight, port = _SRV.unpack_from(self.data, start)
-        return Srv(priority, weight, port, self.whole_name(start + 6, end))
+    def services(self, at: int, fixed: int, count: int) -> tuple[list[Value], int, int, int]:
+        """SRV records that begin with the same octets up to their class; their lowest TTL, how many, and the end."""
+        data, names, values = self.data, self.names, list[Value]()
+        size, beginning = len(data), data[at : fixed + 4]
+        ttl_at, lowest = len(beginning), 0xFFFF_FFFF
+        while len(values) < count and data.startswith(beginning, at):
+            ttl, length = _TTL_LENGTH.unpack_from(data, at + ttl_at)
+            start = at + ttl_at + 6
+            at = start + length
+            if at > size:
+                raise Unusual
+            if ttl < lowest or ttl & 0x8000_0000:
+                lowest = 0 if ttl & 0x8000_0000 else ttl
+            raw = data[start:at]
+            srv = _seen_srv.get(raw)
+            if srv is None:
+                priority, weight, port = _SRV.unpack_from(data, start)
+                srv = Srv(priority, weight, port, self.whole_name(start + 6, at))
+                if raw[6:] in _seen:
+                    if len(_seen_srv) >= _SEEN_MAX:
+                        _seen_srv.clear()
+                    _seen_srv[raw] = srv
+            else:
+                names[start + 6] = srv.target, at
+            values.append(srv)
+        return values, lowest, len(values), at
 
     def whole_name(self, start: int, end: int) -> str:
         raw = self.data[start:end]

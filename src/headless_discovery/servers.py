@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from .answer import Members, Rdtype
+from .answer import Detail, Members, Rdtype
 from .errors import LookupFailed
 from .message import (
     BADVERS,
@@ -18,6 +18,7 @@ from .message import (
     RCODE_NAMES,
     TYPE_NAMES,
     Message,
+    Srv,
     WireError,
 )
 from .resolvconf import ResolvConf
@@ -50,6 +51,24 @@ class Exchange:
 
 
 @dataclass(slots=True)
+class Services:
+    """What the SRV records of the last answer came to, so that the same answer need not be understood again. All
+    their targets had glue.
+    """
+
+    server: Server
+    records: Sequence[Srv]
+    members: Members
+
+    def says(self, records: Sequence[Srv], glue: Mapping[str, list[bytes]]) -> bool:
+        """These records, in any order, with all their glue, say the same."""
+        if records != self.records and set(records) != set(self.records):
+            return False
+        members = cast(Mapping[tuple[str, int], Detail], self.members)
+        return all(tuple(glue.get(target, ())) == detail.addresses for (target, _), detail in members.items())
+
+
+@dataclass(slots=True)
 class Memory:
     """What one service's lookups learn for the next: forgotten when resolv.conf changes."""
 
@@ -61,6 +80,7 @@ class Memory:
     tcp_until: dict[tuple[str, Rdtype], float] = field(default_factory=dict)
     no_edns: set[Server] = field(default_factory=set)
     addresses: dict[Rdtype, Members] = field(default_factory=dict)  # of the last answer, all of them usable
+    services: Services | None = None
 
     def use(self, conf: ResolvConf) -> None:
         if conf != self.conf:
