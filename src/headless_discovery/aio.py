@@ -41,7 +41,7 @@ class LoopHost:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
         self.askers = Askers(self)
-        self.sockets: set[socket.socket] = set()
+        self.sockets: dict[socket.socket, Callable[[int], object]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._next_start = 0.0
 
@@ -63,20 +63,21 @@ class LoopHost:
     def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         return self.loop.call_later(max(0.0, when - self.time()), callback)
 
+    # By its number: where a loop does not know a socket, it makes an error with the socket's repr, which asks the kernel.
+    # Nobody waits for reading and writing at once.
+
     def add_reader(self, sock: socket.socket, callback: Callable[[], None]) -> None:
-        self.sockets.add(sock)
-        self.loop.add_reader(sock, callback)
+        self.sockets[sock] = self.loop.remove_reader
+        self.loop.add_reader(sock.fileno(), callback)
 
     def add_writer(self, sock: socket.socket, callback: Callable[[], None]) -> None:
-        self.sockets.add(sock)
-        self.loop.add_writer(sock, callback)
+        self.sockets[sock] = self.loop.remove_writer
+        self.loop.add_writer(sock.fileno(), callback)
 
     def remove(self, sock: socket.socket) -> None:
-        if sock in self.sockets:
-            self.sockets.discard(sock)
-            if not self.gone:
-                self.loop.remove_reader(sock)
-                self.loop.remove_writer(sock)
+        remove = self.sockets.pop(sock, None)
+        if remove is not None and not self.gone:
+            remove(sock.fileno())
 
     def stagger(self) -> float:
         self._next_start = max(self.time(), self._next_start + START_SPACING)

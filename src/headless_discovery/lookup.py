@@ -313,7 +313,9 @@ class Lookup(Steps[Exchange, Message, Answer]):
 
     def _verify(self, parts: Iterable[Part]) -> Task[dict[str, tuple[bytes, ...]]]:
         """Suspects are asked for by their own name. What fails decides nothing and is left out."""
-        shown = {key[0] for part in parts for key in part.members} if self._held.verify else set()
+        if not self._held.verify:
+            return {}
+        shown = {key[0] for part in parts for key in part.members}
         suspects = self._within_budget([target for target in self._held.verify if target not in shown])
         results = yield [self._addresses_of(target) for target in suspects]
         pairs = zip(suspects, results, strict=True)

@@ -26,7 +26,8 @@ _PLAIN = bytes(sorted(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 
 
 # SRV targets are not compressed (RFC 2782) and come again with every answer: names, and SRV data, by their octets.
-_seen: dict[bytes, str] = {}
+# A name that ends in a pointer, by its one label and the name pointed to.
+_seen: dict[bytes | tuple[bytes, str], str] = {}
 _seen_srv: dict[bytes, Srv] = {}
 _SEEN_MAX = 16_384
 _UNKNOWN = None, 0
@@ -133,7 +134,7 @@ class _Reader:
                 fixed = data.find(0, at) + 1
                 name = _seen.get(data[at:fixed])
             if name is None:
-                name, fixed = self.name(at)
+                name, fixed = self.owner(at, at + 1 + first)
             rdtype, rdclass, _, length = _FIXED.unpack_from(data, fixed)
             start = fixed + 10
             at = start + length
@@ -145,6 +146,20 @@ class _Reader:
             else:
                 addresses.append(data[start:at])
         return at
+
+    def owner(self, at: int, pointer_at: int) -> tuple[str, int]:
+        """A name as compressed as it can be where its parent stands before it: one label, then a pointer."""
+        data = self.data
+        high = data[pointer_at]
+        known = self.names.get((high & 0x3F) << 8 | data[pointer_at + 1]) if high >= 0xC0 else None
+        if known is None:
+            return self.name(at)
+        key = data[at:pointer_at], known[0]
+        name = _seen.get(key)
+        if name is None:
+            name, _ = self.name(at)
+            _remember(key, name)
+        return name, pointer_at + 2
 
     def fixed(self, at: int) -> tuple[int, int, int, int]:
         """Type, TTL (0 with the top bit set, RFC 2181, 8), start and end of the data."""
@@ -211,9 +226,7 @@ class _Reader:
             if after != end:
                 raise Unusual
             if name and len(raw) == len(name) + 2:  # no pointer in it, so these bytes are this name everywhere
-                if len(_seen) >= _SEEN_MAX:
-                    _seen.clear()
-                _seen[raw] = name
+                _remember(raw, name)
         else:
             self.names[start] = name, end
         return name
@@ -248,6 +261,12 @@ class _Reader:
             raise Unusual
         names[start] = name, at
         return name, at
+
+
+def _remember(octets: bytes | tuple[bytes, str], name: str) -> None:
+    if len(_seen) >= _SEEN_MAX:
+        _seen.clear()
+    _seen[octets] = name
 
 
 def _ttl(octets: tuple[int, ...]) -> int:

@@ -212,13 +212,13 @@ class Service:
                 self._sleep(name)
             if not self._names:
                 self._swap()
-        elif done is not None:
-            for name in self._names:  # a second start() does not wait for the back-off
-                if name.membership.answered_at is None and name.membership.failures:
-                    self._ask_soon(name)
-        if done is not None:
-            first = [] if isinstance(self.live, Live) else [n for n in self._names if n.membership.answered_at is None]
-            _Round(first, lambda error: done(error if isinstance(self.live, Starting) else None))
+        if done is None:
+            return
+        first = [] if isinstance(self.live, Live) else [n for n in self._names if n.membership.answered_at is None]
+        _Round(first, lambda error: done(error if isinstance(self.live, Starting) else None))
+        for name in first:  # a second start() does not wait for the back-off
+            if name.membership.failures:
+                self._ask_soon(name)
 
     def refresh(self, done: Done) -> None:
         """Ask now; `done` hears what came of it."""
@@ -233,8 +233,9 @@ class Service:
             recent = answered is not None and now - answered < self.settings.min_ttl
             if not recent or name.in_flight or name.membership.consecutive_failures:
                 due.append(name)
-                self._ask_soon(name)
         _Round(due, done)
+        for name in due:
+            self._ask_soon(name)
 
     def close(self, why: str) -> None:
         if isinstance(self.live, Closed):
@@ -285,7 +286,7 @@ class Service:
         now = self._host.time()
         failing = name.membership.consecutive_failures and name.ended_at is not None
         name.membership.due = max(now, (name.ended_at or now) + MIN_PAUSE) if failing else now
-        self._sleep(name)
+        self._wake(name)
 
     def _wake(self, name: _Name) -> None:
         assert self._host is not None

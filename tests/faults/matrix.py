@@ -230,7 +230,7 @@ class World:
     def _check_loop(self, loop: Loop) -> None:
         host = aio._hosts.get(loop.loop)
         if host is not None:
-            assert host.sockets == set(), "sockets are left open"
+            assert not host.sockets, "sockets are left open"
             eventually(lambda: not host._tasks, "the end of the callbacks")
         tasks = loop.call(lambda: asyncio.all_tasks(loop.loop))
         assert len(tasks) == 1, tasks  # the one that keeps the loop running

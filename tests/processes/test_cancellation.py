@@ -145,7 +145,7 @@ async def test_cancelled_at_every_await(
     assert points >= 1
     await svc.close()
     host = aio._hosts[asyncio.get_running_loop()]
-    assert host.sockets == set()
+    assert not host.sockets
     while host._tasks:
         await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
