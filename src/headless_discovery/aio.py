@@ -63,8 +63,8 @@ class LoopHost:
     def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         return self.loop.call_later(max(0.0, when - self.time()), callback)
 
-    # By its number: where a loop does not know a socket, it makes an error with the socket's repr, which asks the kernel.
-    # Nobody waits for reading and writing at once.
+    # By its number: where a loop does not know a socket, it makes an error with the socket's repr, which asks the
+    # kernel. Nobody waits for reading and writing at once.
 
     def add_reader(self, sock: socket.socket, callback: Callable[[], None]) -> None:
         self.sockets[sock] = self.loop.remove_reader

@@ -9,18 +9,18 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol, TypeAlias
 
 from .answer import Answer
 from .asker import Asker, Askers, Asking
-from .balance import Lease, acquire, pick_many
-from .balance.api import Key, Picker, Strategy
+from .balance.api import Picker, Strategy
 from .connections import Handle, Host
-from .errors import DiscoveryError, LookupFailed, NoPeers, ServiceClosed, TargetError
+from .errors import DiscoveryError, LookupFailed, ServiceClosed, TargetError
 from .membership import Membership
 from .model import Endpoint, Peer, PeerSet, State, Status, canonical_address
+from .pickers import Pickers
 from .settings import Settings
 from .target import Question, Target
 from .transport import own_addresses
@@ -85,45 +85,6 @@ class Closed:
         raise ServiceClosed(self.why)
 
 
-class _Nobody:
-    """The picker of an empty set."""
-
-    def __init__(self, target: str) -> None:
-        self._target = target
-
-    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
-        raise NoPeers(
-            f"{self._target} has no peers: no pod is ready, or no such service", target=self._target, excluded=exclude
-        )
-
-
-class _Remaining:
-    """The old picker, where the strategy could not build a new one: restricted to peers that are still there."""
-
-    def __init__(self, old: Picker, before: PeerSet, now: PeerSet) -> None:
-        self.old = old
-        self._gone = [peer for peer in before if now.get(peer.endpoint) is None]
-
-    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
-        return self.old.pick(key, [*exclude, *self._gone])
-
-    def acquire(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Lease:
-        return acquire(self.old, key, [*exclude, *self._gone])
-
-    def pick_many(self, n: int, key: Key | None = None, exclude: Collection[Peer] = ()) -> list[Peer]:
-        return pick_many(self.old, n, key, [*exclude, *self._gone])
-
-
-class _Broken:
-    """There is no old picker either."""
-
-    def __init__(self, error: DiscoveryError) -> None:
-        self._error = error
-
-    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
-        raise self._error
-
-
 class _Name:
     """One watched name of the service."""
 
@@ -182,9 +143,7 @@ class Service:
         self.live: Live | Starting | Closed = Starting()
         self.watchers = Watchers()
         self.error: DiscoveryError | None = None  # why there is no first answer
-        self._strategy = strategy
-        self._strategy_error: DiscoveryError | None = None
-        self._picker: Picker | None = None
+        self._pickers = Pickers(strategy, target.text, self._built)
         self._backoff = backoff
         self._exclude_self = exclude_self
         self._own: frozenset[str | Endpoint] | None = None
@@ -251,6 +210,7 @@ class Service:
             name.waiting.clear()
             assert self._host is not None
             self._host.askers.release(name.asker)
+        self._pickers.close()
         self.watchers.close()
         self._notify()
 
@@ -269,8 +229,8 @@ class Service:
             name.membership.due = host.time() + self._rng.uniform(0, 0.5)
             self._sleep(name)
         if isinstance(self.live, Live) and self.live.peers:  # or every worker goes on with the same next peer
-            self._picker = None
-            self.live = Live(self.live.peers, self._build(self.live.peers))
+            self._pickers.forget()
+            self.live = Live(self.live.peers, self._pickers.build(self.live.peers, host))
         self._deliver(list(self.watchers.called))
 
     def _sleep(self, name: _Name) -> None:
@@ -325,9 +285,13 @@ class Service:
             return
         if changed or isinstance(self.live, Starting):
             self._swap()
-        for waiting in name.waiting[:]:
-            name.waiting.remove(waiting)
-            waiting.ended(name, error)
+        waiting, name.waiting = name.waiting, []
+        # Who waits for a refresh gets the picker for what it brought.
+        self._pickers.once_built(partial(self._tell, name, waiting, error))
+
+    def _tell(self, name: _Name, waiting: Iterable[_Round], error: DiscoveryError | None) -> None:
+        for each in waiting:
+            each.ended(name, error)
         self._notify()
 
     # The set and its picker.
@@ -348,28 +312,17 @@ class Service:
         first = isinstance(self.live, Starting)
         if peers == before and not first:
             return
-        self.live = Live(peers, self._build(peers))
+        assert self._host is not None
+        self.live = Live(peers, self._pickers.build(peers, self._host))
         self.error = None
         self._changes += peers != before
         self._notify()
         self._deliver(self.watchers.publish(peers))
+        self._pickers.tell()
 
-    def _build(self, peers: PeerSet) -> Picker:
-        """The strategy's picker. If it raises, the old one stays, without the peers that are gone."""
-        self._strategy_error = None
-        if not peers:
-            return _Nobody(self.target.text)
-        try:
-            self._picker = self._strategy.build(peers, self._picker)
-            self._picker_peers = peers
-            return self._picker
-        except Exception as error:
-            log.exception("strategy %r could not build a picker for %d peers", self._strategy, len(peers))
-            self._strategy_error = DiscoveryError(f"strategy {self._strategy!r} raised {error!r}")
-            self._strategy_error.__cause__ = error
-            if self._picker is None:
-                return _Broken(self._strategy_error)
-            return _Remaining(self._picker, self._picker_peers, peers)
+    def _built(self, peers: PeerSet, picker: Picker) -> None:
+        if not isinstance(self.live, Closed):
+            self.live = Live(peers, picker)
 
     def _is_self(self, peer: Peer) -> bool:
         if self._own is None:
@@ -396,7 +349,7 @@ class Service:
         next_refresh = min((m.due for m in memberships), default=None)
         return Status(
             state=state,
-            error=next(errors, self._strategy_error),
+            error=next(errors, self._pickers.error),
             age=now - min(believed) if believed else None,
             next_refresh_in=None if next_refresh is None or state == "closed" else max(0.0, next_refresh - now),
             complete=isinstance(live, Live) and all(m.complete for m in memberships),

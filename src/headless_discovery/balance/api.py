@@ -6,9 +6,9 @@ what a picker learned passes to the next one through `previous`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from ..model import Peer, PeerSet
 
@@ -26,6 +26,8 @@ class Hashed:
             raise ValueError(f"not an unsigned 64-bit number: {self.value}")
 
 
+T = TypeVar("T")
+Steps: TypeAlias = Generator[None, None, T]
 Key: TypeAlias = str | bytes | int | Hashed
 
 
@@ -43,7 +45,12 @@ class Picker(Protocol):
 
 
 class Strategy(Protocol):
-    """Builds pickers."""
+    """Builds pickers.
+
+    One that takes milliseconds to build may have a second method, `steps(peers, previous)`: a generator that yields
+    every half a millisecond or so and returns the picker. While it is stepped, the picker before stays in use for the
+    peers that are still there, and other work goes on.
+    """
 
     def build(self, peers: PeerSet, previous: Picker | None) -> Picker:
         """A picker for `peers`, which is never empty. `previous` is this strategy's last picker for this service.

@@ -1,15 +1,16 @@
-"""A picker of pickers, asked in order: what `Prefer` and `Subset` build."""
+"""A picker of pickers, asked in order: what `Prefer` and `Subset` build, and who has no new picker yet."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, TypeVar
 
 from ..errors import NoPeers
-from ..model import Peer, PeerSet
+from ..model import Endpoint, Peer, PeerSet
 from .api import Key, Lease, Picker
 from .sharing import acquire, pick_many
-from .tiers import no_picks, nothing_left
+from .tiers import TierPicker, no_picks, nothing_left
 
 T = TypeVar("T")
 
@@ -73,3 +74,18 @@ def layer_before(previous: Picker | None, name: tuple[int, str]) -> Picker | Non
             if layer.name == name:
                 return layer.picker
     return None
+
+
+class InOrder(TierPicker):
+    """Always the first that is not excluded."""
+
+    __slots__ = ()
+
+    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
+        return self._pick_excluding(key, exclude)
+
+    def _left(self, excluded: AbstractSet[Endpoint]) -> int:
+        return len(self._tier)  # more than there are: some of the tier's peers are not here
+
+    def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
+        return (peer for peer in self._tier if peer.endpoint not in excluded)

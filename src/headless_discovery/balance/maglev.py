@@ -6,14 +6,16 @@ from array import array
 from collections.abc import Collection, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import count, cycle, islice
 from math import isqrt
 from typing import TypeAlias
 
 from xxhash import xxh64_intdigest
 
 from ..model import Endpoint, Peer, PeerSet
-from .api import Key, Picker
+from .api import Key, Picker, Steps
 from .hashing import Dice, HashKey, identity, named, weight
+from .sharing import at_once
 from .tiers import HashingPicker, Tier, linked, of_priority, tiers_of
 
 # The number of a peer for every place: a byte or two each, so that look-ups stay in the processor's cache.
@@ -21,6 +23,8 @@ Table: TypeAlias = "array[int]"
 
 # Envoy's proto allows tables up to this prime.
 LARGEST_TABLE = 5_000_011
+# What a step of filling takes, a fraction of a millisecond: places looked at, or the last places.
+PROBES, LAST_PLACES = 3000, 16
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,18 @@ class Maglev:
 
     def build(self, peers: PeerSet, previous: Picker | None = None) -> MaglevPicker:
         """Raises `NoPeers` for an empty set, `TypeError` where `hash_key` returns no str."""
+        return at_once(self.steps(peers, previous))
+
+    def steps(self, peers: PeerSet, previous: Picker | None = None) -> Steps[MaglevPicker]:
+        """The same, but filling the table yields now and then: it takes tens of milliseconds."""
         dice = previous._dice if isinstance(previous, MaglevPicker) else Dice(self.seed)
         pickers = []
         for tier in tiers_of(peers):
             hosts = named(tier, self.hash_key or identity)
             before = of_priority(previous, MaglevPicker, tier[0].priority)
-            table = (before and _taken_over(before, hosts, self.table_size)) or _filled(hosts, self.table_size)
+            table = None if before is None else _taken_over(before, hosts, self.table_size)
+            if table is None:
+                table = yield from _filled(hosts, self.table_size)
             pickers.append(MaglevPicker(peers, tier, dice, hosts, table))
         return linked(pickers)
 
@@ -69,36 +79,55 @@ def _taken_over(before: MaglevPicker, hosts: list[tuple[str, Peer]], size: int) 
     return before._table
 
 
-def _filled(hosts: list[tuple[str, Peer]], size: int) -> Table:
-    # Every peer has an order of preference over the places: offset, offset + skip, offset + 2 skip, ... In rounds,
-    # each takes the first place in its order that is still free; one with a third of the greatest weight takes part
-    # in every third round. In doubles as Envoy has them, because rounding decides who skips which round.
-    total = sum(weight(peer) for _, peer in hosts)
-    shares = [weight(peer) / total for _, peer in hosts]
-    largest = max(shares)
-    targets = [0.0] * len(hosts)
+def _filled(hosts: list[tuple[str, Peer]], size: int) -> Steps[Table]:
+    # Every peer has an order of preference over the places: offset, offset + skip, offset + 2 skip, ... When it is its
+    # turn, it takes the first place in its order that is still free.
     places = [xxh64_intdigest(name.encode()) % size for name, _ in hosts]
     skips = [xxh64_intdigest(name.encode(), 1) % (size - 1) + 1 for name, _ in hosts]
+    turns = _turns([weight(peer) for _, peer in hosts])
     table = [-1] * size
-    free = size
-    turn = 0
-    while True:
-        turn += 1
-        for i in range(len(hosts)):
-            if turn * shares[i] < targets[i]:
-                continue
-            targets[i] += largest
-            place = places[i]
-            skip = skips[i]
+    free, few = size, isqrt(size)
+    while free > few:
+        yield
+        at_once = min(free - few, 1 + PROBES * free // size)
+        for i in islice(turns, at_once):
+            place, skip = places[i], skips[i]
             while table[place] >= 0:
                 place += skip
                 if place >= size:
                     place -= size
             table[place] = i
             places[i] = place
-            free -= 1
-            if not free:
-                return array("B" if len(hosts) <= 1 << 8 else "H" if len(hosts) <= 1 << 16 else "I", table)
+        free -= at_once
+    yield
+    # To meet one of the last places takes size / free steps, so how far each of them is on the way is computed instead.
+    left: list[int] = []
+    for _ in range(free):
+        left.append(table.index(-1, left[-1] + 1 if left else 0))
+    for i in islice(turns, free):
+        start, inverse = places[i], pow(skips[i], -1, size)
+        steps = [(place - start) * inverse % size for place in left]
+        places[i] = place = left.pop(steps.index(min(steps)))
+        table[place] = i
+        if len(left) % LAST_PLACES == 0:
+            yield
+    return array("B" if len(hosts) <= 1 << 8 else "H" if len(hosts) <= 1 << 16 else "I", table)
+
+
+def _turns(weights: list[int]) -> Iterator[int]:
+    """Whose turn it is, for ever: in rounds, but one with a third of the greatest weight takes part in every third."""
+    if len(set(weights)) == 1:
+        yield from cycle(range(len(weights)))
+    # In doubles as Envoy has them, because rounding decides who skips which round.
+    total = sum(weights)
+    shares = [weight / total for weight in weights]
+    largest = max(shares)
+    targets = [0.0] * len(weights)
+    for turn in count(1):
+        for i, share in enumerate(shares):
+            if turn * share >= targets[i]:
+                targets[i] += largest
+                yield i
 
 
 class MaglevPicker(HashingPicker):

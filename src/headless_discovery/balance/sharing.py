@@ -1,13 +1,16 @@
-"""Leases and several peers at once, from any picker: the user's own may have nothing but `pick`."""
+"""Leases and several peers at once, from any picker: the user's own may have nothing but `pick`. And whole builds."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TypeVar
 
 from ..errors import NoPeers
 from ..model import Peer
-from .api import Key, Lease, Picker
+from .api import Key, Lease, Picker, Steps
 from .tiers import no_picks
+
+T = TypeVar("T")
 
 
 class PlainLease:
@@ -59,3 +62,13 @@ def pick_many(picker: Picker, n: int, key: Key | None = None, exclude: Collectio
     if not chosen:
         raise NoPeers("every peer that the strategy picks is excluded", excluded=exclude)
     return chosen
+
+
+def at_once(steps: Steps[T]) -> T:
+    """What the steps come to."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result

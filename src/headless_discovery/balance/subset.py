@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Iterator
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from xxhash import xxh64_intdigest
 
-from ..model import Endpoint, Peer, PeerSet
-from .api import Key, Picker, Strategy
+from ..model import PeerSet
+from .api import Picker, Strategy
 from .hashing import HashKey, identity, named
-from .layers import Layer, LayeredPicker, layer_before
+from .layers import InOrder, Layer, LayeredPicker, layer_before
 from .registry import make
-from .tiers import TierPicker, part_of, tiers_of
+from .tiers import part_of, tiers_of
 
 
 @dataclass(frozen=True)
@@ -56,18 +54,3 @@ class Subset:
             if ranked[self.size :]:
                 layers.append(Layer((name[0], "outside"), InOrder(peers, tuple(ranked[self.size :]))))
         return LayeredPicker(peers, layers)
-
-
-class InOrder(TierPicker):
-    """Always the first that is not excluded."""
-
-    __slots__ = ()
-
-    def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
-        return self._pick_excluding(key, exclude)
-
-    def _left(self, excluded: AbstractSet[Endpoint]) -> int:
-        return len(self._tier)  # more than there are: some of the tier's peers are not here
-
-    def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
-        return (peer for peer in self._tier if peer.endpoint not in excluded)
