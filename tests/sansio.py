@@ -190,7 +190,7 @@ class Watch:
         return self.peers()
 
     def peers(self) -> PeerSet:
-        return PeerSet(self.membership.peers(PeerSet()))
+        return PeerSet(self.membership.peers())
 
     @property
     def addresses(self) -> tuple[str, ...]:

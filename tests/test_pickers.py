@@ -241,13 +241,16 @@ def test_a_change_is_told_before_a_slow_picker_is_built(twin: Twin, headless_dns
 
 
 @both_twins
-def test_after_a_refresh_the_picker_is_the_new_one(twin: Twin, headless_dns: DNSServer) -> None:
-    web = headless_dns.service("headless-svc", "moon", pods=5)
+def test_after_a_refresh_the_picker_is_the_new_one(twin: Twin) -> None:
     keys = [str(i) for i in range(200)]
-    with twin(web.name, 80, strategy="maglev", nameservers=[headless_dns.nameserver], min_ttl=0) as service:
-        for size in (6, 5, 8, 7):
-            web.scale(size)
-            headless_dns.forget()
-            found = service.refresh()
-            fresh = Maglev().build(found)
-            assert [service.pick(key) for key in keys] == [fresh.pick(key) for key in keys]
+    with DNSServer(ttl=3600) as dns:
+        web = dns.service("headless-svc", "moon", pods=5)
+        options: dict[str, Any] = {"nameservers": [dns.nameserver], "min_ttl": 0, "max_ttl": 3600}
+        with twin(web.name, 80, strategy="maglev", **options) as service:
+            for size in (6, 7, 9, 12):
+                web.scale(size)
+                dns.forget()
+                found = service.refresh()
+                fresh = Maglev().build(found)
+                assert len(found) == size
+                assert [service.pick(key) for key in keys] == [fresh.pick(key) for key in keys]

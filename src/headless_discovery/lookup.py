@@ -151,14 +151,16 @@ class Lookup(Steps[Exchange, Message, Answer]):
         if rdtype == SRV:
             return (yield from self._srv_part(name, reply))
         # Mostly nothing changed; then the very mapping of the last answer says so to whoever compares.
-        members = self._memory.addresses.pop(rdtype, None)
-        if members is None or members.keys() != set(reply.values):
-            usable = self._usable(reply.values, reply.server)
-            if not usable:
+        server, members = self._memory.addresses.pop(rdtype, (None, {}))
+        if server != reply.server:
+            members = {}
+        if members.keys() != set(reply.values):
+            usable = self._usable((value for value in reply.values if value not in members), reply.server)
+            members = dict.fromkeys([value for value in reply.values if value in members] + usable)
+            if not members:
                 raise self._all_refused(name)
-            members = dict.fromkeys(usable)
         if not self._refused:
-            self._memory.addresses[rdtype] = members
+            self._memory.addresses[rdtype] = reply.server, members
         return Part(rdtype, reply.ttl, members, complete=not message.truncated)
 
     def _usable(self, addresses: Iterable[bytes], server: Server) -> list[bytes]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Set
 from dataclasses import dataclass
+from itertools import chain
 from math import inf, log
 
 from .answer import Answer, Detail, Held, Key, Members, Part
 from .errors import DiscoveryError, LookupFailed
 from .message import SRV
-from .model import Peer, PeerSet, address_in_label, address_text
+from .model import Endpoint, Peer, address_in_label, address_text
 from .settings import Settings
 
 YOUNG = 10.0  # seconds for which one complete answer is not enough: replicas behind one address disagree a while
@@ -61,6 +62,8 @@ class _Scope:
         self._empty_answers = 0
         self._gone: dict[Key, None] = {}  # lately removed, oldest first
         self._flaps: deque[bool] = deque(maxlen=FLAP_WINDOW)
+        self._made: dict[Key, tuple[Peer, ...]] = {}
+        self._made_of: Members = self.members
         return was_there
 
     def apply(self, part: Part, now: float) -> bool:
@@ -129,19 +132,21 @@ class _Scope:
 
     def _join(self, part: Part, now: float) -> bool:
         old_members = self.members
-        members: dict[Key, Detail | None] = {}
-        self.grew = False
-        for key, detail in part.members.items():
-            self._absent.pop(key, None)
-            self._missed_at.pop(key, None)
-            if key not in old_members:
-                members[key] = detail
-                self._first_seen[key] = now
-                self._gone.pop(key, None)
-                self.grew = True
-            elif detail is not None:
-                old = old_members[key]
-                if detail.addresses is None and old is not None:  # glue was not to be had: what is known stays
+        fresh = [key for key in part.members if key not in old_members]
+        members = {key: part.members[key] for key in fresh}
+        self.grew = bool(fresh)
+        for key in fresh:
+            self._first_seen[key] = now
+            self._gone.pop(key, None)
+        for notes in (self._absent, self._missed_at):
+            for key in [key for key in notes if key in part.members]:
+                del notes[key]
+        if self.rdtype == SRV:
+            for key, detail in part.members.items():
+                old = old_members.get(key)
+                if detail is None or old is None or detail is old:
+                    continue
+                if detail.addresses is None:  # glue was not to be had: what is known stays
                     detail = detail._replace(addresses=old.addresses)
                 if detail != old:
                     members[key] = detail
@@ -222,6 +227,30 @@ class _Scope:
         while len(self._gone) > max(64, len(self.members)):
             del self._gone[next(iter(self._gone))]
         return True
+
+    # Members as peers.
+
+    def peers(self, port: int | None) -> list[Peer]:
+        """`port`: what peers have that came without one."""
+        made, made_of = self._made, self._made_of
+        self._made, self._made_of = {}, self.members
+        for key, detail in self.members.items():
+            peers = made.get(key)
+            if peers is None or made_of[key] != detail:
+                peers = _peers_of(key, detail, port, self._settings.family == "auto")
+            self._made[key] = peers
+        found = list(chain.from_iterable(self._made.values()))
+        if self.rdtype != SRV or len({peer.endpoint for peer in found}) == len(found):
+            return found
+        by_endpoint: dict[Endpoint, Peer] = {}
+        for key in sorted(self._made, key=self._rank):
+            for peer in self._made[key]:
+                by_endpoint.setdefault(peer.endpoint, peer)
+        return list(by_endpoint.values())
+
+    def _rank(self, key: Key) -> tuple[bool, bool, Key]:
+        """One endpoint under two targets: the newest answer's target, then a stable name, then the lowest."""
+        return key not in self.latest, address_in_label(str(key[0])) is not None, key
 
     def _forget_young(self, now: float) -> None:
         if self._first_seen and now - min(self._first_seen.values()) >= YOUNG:
@@ -338,31 +367,12 @@ class Membership:
                 return Held(scope.rdtype, ports, tuple(scope.suspects), scope.members)
         return Held()
 
-    def peers(self, reuse: PeerSet) -> Iterator[Peer]:
-        """The members as peers, taking the objects of `reuse` where they are still true."""
+    def peers(self) -> list[Peer]:
+        """The members as peers: the same objects for as long as what they say is true."""
+        found: list[Peer] = []
         for scope in self._scopes.values():
-            if scope.rdtype == SRV:
-                yield from self._srv_peers(scope, reuse)
-            else:
-                for key in scope.members:
-                    assert isinstance(key, bytes)
-                    yield _peer(reuse, (address_text(key),), self._port)
-
-    def _srv_peers(self, scope: _Scope, reuse: PeerSet) -> Iterator[Peer]:
-        # One endpoint under two targets: the newest answer's target, then a stable name, then the lowest.
-        def rank(member: tuple[Key, Detail | None]) -> tuple[bool, bool, Key]:
-            key = member[0]
-            return key not in scope.latest, address_in_label(str(key[0])) is not None, key
-
-        taken = set()
-        for key, detail in sorted(scope.members.items(), key=rank):
-            assert isinstance(key, tuple)
-            assert detail is not None
-            target, port = key
-            for addresses in _addresses(detail.addresses or (), self._settings.family == "auto"):
-                if (addresses[0], port) not in taken:
-                    taken.add((addresses[0], port))
-                    yield _peer(reuse, addresses, port, target, detail.priority, detail.weight)
+            found += scope.peers(self._port)
+        return found
 
     def _schedule(self, answer: Answer, now: float) -> None:
         settings = self._settings
@@ -403,6 +413,17 @@ class Membership:
         return self._scopes[rdtype]
 
 
+def _peers_of(key: Key, detail: Detail | None, port: int | None, prefer_v4: bool) -> tuple[Peer, ...]:
+    if isinstance(key, bytes):
+        return (Peer(address_text(key), port),)
+    assert detail is not None
+    target, port = key
+    return tuple(
+        Peer(addresses[0], port, target, priority=detail.priority, weight=detail.weight, addresses=addresses)
+        for addresses in _addresses(detail.addresses or (), prefer_v4)
+    )
+
+
 def _addresses(packed: Iterable[bytes], prefer_v4: bool) -> list[tuple[str, ...]]:
     """One target's addresses, a tuple per peer: one IPv4 and one IPv6 are one peer, several of a family several."""
     texts = {4: [], 16: []}  # type: dict[int, list[str]]
@@ -412,22 +433,3 @@ def _addresses(packed: Iterable[bytes], prefer_v4: bool) -> list[tuple[str, ...]
     if len(v4) == len(v6) == 1:
         return [(v4[0], v6[0])]
     return [(address,) for address in (v4 if v4 and prefer_v4 else v4 + v6)]
-
-
-def _peer(
-    reuse: PeerSet,
-    addresses: tuple[str, ...],
-    port: int | None,
-    hostname: str | None = None,
-    priority: int = 0,
-    weight: int = 1,
-) -> Peer:
-    old = reuse.get((addresses[0], port))
-    if (
-        old is not None
-        and old.hostname == hostname
-        and old.addresses == addresses
-        and (old.priority, old.weight) == (priority, weight)
-    ):
-        return old
-    return Peer(addresses[0], port, hostname, priority=priority, weight=weight, addresses=addresses)

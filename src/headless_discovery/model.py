@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property, total_ordering
 from ipaddress import IPv6Address
+from itertools import chain
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any, Literal, TypeAlias, overload
 
@@ -208,6 +210,26 @@ class PeerSet(Sequence[Peer], AbstractSet[Peer]):
         peer_set = cls.__new__(cls)
         peer_set._hold(peers, target)
         return peer_set
+
+    def _followed_by(self, peers: Sequence[Peer]) -> PeerSet:
+        """`PeerSet(peers)` of the same target; quick where most of `peers` are this set's own, in order already."""
+        ours, theirs = set(map(id, self._peers)), set(map(id, peers))
+        added = [peer for peer in peers if id(peer) not in ours]
+        kept = [peer for peer in self._peers if id(peer) in theirs]
+        gone = [peer for peer in self._peers if id(peer) not in theirs]
+        addresses = {peer.address for peer in added}
+        names = {peer.hostname for peer in chain(added, gone)} - {None}
+        # Who shares an endpoint or a hostname with another is judged together with it: see __init__.
+        if (
+            len(added) > len(peers) // 8
+            or len(addresses) < len(added)
+            or (names and len({peer.hostname for peer in added}) < len(added))
+            or any(peer.address in addresses or peer.hostname in names for peer in kept)
+        ):
+            return PeerSet(peers, target=self._target)
+        for peer in added:
+            insort(kept, peer, key=_sort_key)
+        return PeerSet._of(tuple(kept), self._target)
 
     @classmethod
     def _from_iterable(cls, it: Iterable[Any]) -> PeerSet:  # type: ignore[override]  # the hook of collections.abc.Set for &, |, -, ^

@@ -45,10 +45,13 @@ class _Remaining:
         return pick_many(self._old, n, key, [*exclude, *self._gone])
 
 
-def _meanwhile(before: PeerSet, old: Picker, now: PeerSet) -> Picker:
-    """Who is still there by the old picker; those who joined where `exclude` leaves none of them."""
-    gone = [peer for peer in before if now.get(peer.endpoint) is None]
-    layers = [Layer((0, "remaining"), _Remaining(old, gone))] if len(gone) < len(before) else []
+def _remaining(old: Picker, before: PeerSet, now: PeerSet) -> _Remaining:
+    return _Remaining(old, [peer for peer in before if now.get(peer.endpoint) is None])
+
+
+def _meanwhile(old: Picker, before: PeerSet, now: PeerSet) -> LayeredPicker:
+    """Who is still there by the old picker; those who joined only where `exclude` leaves none of them."""
+    layers = [Layer((0, "remaining"), _remaining(old, before, now))]
     if joined := tuple(peer for peer in now if before.get(peer.endpoint) is None):
         layers.append(Layer((0, "joined"), InOrder(now, joined)))
     return LayeredPicker(now, layers)
@@ -128,11 +131,13 @@ class Pickers:
             self.error.__cause__ = error
             if self._last is None:
                 return _Broken(self.error)
-        else:
-            self._building = building
-            host.call_at(host.time(), partial(self._go_on, building, peers, host))
-        assert self._last is not None
-        return _meanwhile(*self._last, peers)
+            before, old = self._last
+            return _remaining(old, before, peers)
+        self._building = building
+        host.call_at(host.time(), partial(self._go_on, building, peers, host))
+        assert self._last is not None  # or it would be built in one
+        before, old = self._last
+        return _meanwhile(old, before, peers)
 
     def _go_on(self, building: Steps[Picker], peers: PeerSet, host: Host) -> None:
         if building is self._building:

@@ -79,7 +79,8 @@ class Memory:
     retry_first_at: float = 0.0
     tcp_until: dict[tuple[str, Rdtype], float] = field(default_factory=dict)
     no_edns: set[Server] = field(default_factory=set)
-    addresses: dict[Rdtype, Members] = field(default_factory=dict)  # of the last answer, all of them usable
+    # Of the last answer, and who gave it; all of them are usable.
+    addresses: dict[Rdtype, tuple[Server, Members]] = field(default_factory=dict)
     services: Services | None = None
 
     def use(self, conf: ResolvConf) -> None:

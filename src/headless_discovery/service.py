@@ -274,7 +274,7 @@ class Service:
         changed = membership.expired(now)  # a process that was frozen hears the answer before the timer
         failed_before = membership.failures
         if isinstance(result, Answer):
-            changed = membership.answered(result, now)
+            changed = membership.answered(result, now) or changed
         else:
             membership.failed(result, now)
         error = membership.error if membership.failures > failed_before else None
@@ -307,8 +307,8 @@ class Service:
         before = self.live.peers if isinstance(self.live, Live) else PeerSet(target=self.target.text)
         found = list(self.target.static)
         for name in self._names:
-            found += name.membership.peers(before)
-        peers = PeerSet((p for p in found if not self._is_self(p)), target=self.target.text)
+            found += name.membership.peers()
+        peers = before._followed_by(self._others(found))
         first = isinstance(self.live, Starting)
         if peers == before and not first:
             return
@@ -324,12 +324,15 @@ class Service:
         if not isinstance(self.live, Closed):
             self.live = Live(peers, picker)
 
-    def _is_self(self, peer: Peer) -> bool:
+    def _others(self, peers: list[Peer]) -> list[Peer]:
         if self._own is None:
             self._own = self._exclude_self.resolve(
                 lambda: [s for name in self._names for s in name.asker.conf().servers]
             )
-        return bool(self._own) and (peer.endpoint in self._own or any(a in self._own for a in peer.addresses))
+        own = self._own
+        if not own:
+            return peers
+        return [p for p in peers if p.endpoint not in own and not any(address in own for address in p.addresses)]
 
     # From anywhere.
 

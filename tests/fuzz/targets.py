@@ -47,11 +47,17 @@ def reads_alike(data: bytes) -> tuple[Message | None, Message | None]:
     """The same data from both, or a refusal by the fast one; and nothing but `WireError` from both together."""
     fast = slow = refusal = None
     reader._seen.clear()  # what one input leaves must not help or hide another
+    reader._seen_srv.clear()
     with suppress(reader.Unusual):
         fast = Counting.read(data)
         assert reader.read(data) == fast, "read again, it is something else"
-    for raw, name in reader._seen.items():  # whatever follows is read by these
-        assert dns.name.from_wire(raw, 0) == (dns.name.from_text(name), len(raw))
+    for known, name in reader._seen.items():  # whatever follows is read by these
+        octets, parent = known if isinstance(known, tuple) else (known, None)
+        wire_name = octets if parent is None else octets + dns.name.from_text(parent).to_wire()
+        assert dns.name.from_wire(wire_name, 0) == (dns.name.from_text(name), len(wire_name))
+    for raw, srv in reader._seen_srv.items():
+        assert struct.unpack_from("!3H", raw) == srv[:3]
+        assert dns.name.from_wire(raw, 6) == (dns.name.from_text(srv.target), len(raw) - 6)
     try:
         slow = fallback.read(data)
     except WireError as error:
@@ -224,11 +230,11 @@ def services(script: bytes) -> None:
         before, result = peers, lookup.result
         if isinstance(result, Answer):
             changed = membership.answered(result, now)
-            peers = PeerSet(membership.peers(before))
+            peers = PeerSet(membership.peers())
             assert changed or peers == before, "a change that is not reported"
         else:
             membership.failed(result, now)  # type: ignore[arg-type]  # is a LookupFailed, or this is a finding
-            peers = PeerSet(membership.peers(before))
+            peers = PeerSet(membership.peers())
             assert peers == before, "a failure changed the set"
         assert len({peer.hostname or peer.address for peer in peers}) <= MAX_PEERS
         for peer in peers:
