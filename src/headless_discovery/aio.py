@@ -24,6 +24,7 @@ from .once import Cache
 from .options import OneShot, Protocol, RetryWait, SelfAddresses, Targets, build
 from .service import Closed, Live, NotReady, Service
 from .settings import Answers, Family, Tcp
+from .ticks import Ticks
 from .watchers import Subscription, Watcher, waited
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class LoopHost:
         self.sockets: dict[socket.socket, Callable[[int], object]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._next_start = 0.0
+        self.call_near = Ticks(self).call_near
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

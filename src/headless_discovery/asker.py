@@ -88,6 +88,7 @@ class Asker:
         self._memory = Memory()
         self._rng = random.SystemRandom()  # message ids, RFC 5452, 9.2
         self._flights: dict[Held, _Flight] = {}
+        self._conf: tuple[ResolvConf, ResolvConf] | None = None  # the file's, and with the servers that the user named
         self.users = 0
 
     def ask(self, held: Held, outcome: Outcome) -> Asking | None:
@@ -118,7 +119,11 @@ class Asker:
             if servers is None:
                 raise
             return ResolvConf(servers)
-        return conf if servers is None else ResolvConf(servers, conf.search, conf.ndots)
+        if servers is None:
+            return conf
+        if self._conf is None or self._conf[0] is not conf:
+            self._conf = conf, ResolvConf(servers, conf.search, conf.ndots)
+        return self._conf[1]
 
 
 class ConfFiles:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from .target import Server
+from .ticks import Clock, Handle
 from .wire import Frames, frame
 
 MAX_READ = 65_535
@@ -18,15 +19,13 @@ KEPT = 4  # to each server; what else comes back is closed
 _Socket = socket.socket  # as it was at import: where gevent patches later, the I/O thread must not become its hub
 
 
-class Handle(Protocol):
-    def cancel(self) -> None: ...
+class Host(Clock, Protocol):
+    """Where a service lives: an I/O thread or an event loop. All callbacks run on it, one at a time.
 
+    `call_near` is `call_at`, but may be a little late, together with others.
+    """
 
-class Host(Protocol):
-    """Where a service lives: an I/O thread or an event loop. All callbacks run on it, one at a time."""
-
-    def time(self) -> float: ...
-    def call_at(self, when: float, callback: Callable[[], None]) -> Handle: ...
+    def call_near(self, when: float, callback: Callable[[], None]) -> Handle: ...
     def add_reader(self, sock: socket.socket, callback: Callable[[], None]) -> None: ...
     def add_writer(self, sock: socket.socket, callback: Callable[[], None]) -> None: ...
     def remove(self, sock: socket.socket) -> None: ...
@@ -88,7 +87,7 @@ class Connection:
         if self._frames.pending or self._host.time() >= self.expires:
             return False
         self._dropped = dropped
-        self._timer = self._host.call_at(self.expires, self._drop)
+        self._timer = self._host.call_near(self.expires, self._drop)
         return True
 
     def close(self) -> None:

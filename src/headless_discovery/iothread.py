@@ -21,6 +21,7 @@ from weakref import WeakSet
 
 from .asker import Askers
 from .service import Service
+from .ticks import Ticks
 from .watchers import Watcher
 
 log = logging.getLogger("headless_discovery")
@@ -88,6 +89,7 @@ class IOThread:
         self._calls: deque[Callback] = deque()
         self._next_start = 0.0
         self._stopping = False
+        self.call_near = Ticks(self).call_near
 
     # ServiceHost; under the lock.
 

@@ -18,6 +18,12 @@ from .settings import Settings
 from .steps import Steps, Task
 from .target import Question, Server
 
+_FAMILIES: dict[str, tuple[Rdtype, ...]] = {"auto": (A, AAAA), "any": (A, AAAA), "ipv4": (A,), "ipv6": (AAAA,)}
+_LADDERS = {
+    (records, family): {"addresses": addresses, "srv": (SRV,), "auto": (SRV, *addresses)}[records]
+    for records in ("addresses", "srv", "auto")
+    for family, addresses in _FAMILIES.items()
+}
 GLUE_BUDGET = 50  # single queries a refresh may take for addresses of SRV targets
 
 
@@ -46,6 +52,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
         self._first = held.rdtype is None
         self._refused: dict[str, str] = {}
         self._warning: str | None = None
+        self._bare: tuple[frozenset[bytes], bool] | None = None
 
     def start(self, now: float) -> list[Exchange]:
         """The exchanges to open first; `replied` and `failed` tell the next ones."""
@@ -115,12 +122,13 @@ class Lookup(Steps[Exchange, Message, Answer]):
         assert first is not None
         return (first[0],), None, first[1], True
 
-    def _ladder(self) -> list[Rdtype]:
+    def _ladder(self) -> Sequence[Rdtype]:
         """Record types to ask for, the next one after a successful NODATA only; what is held comes first."""
-        addresses = {"auto": [A, AAAA], "any": [A, AAAA], "ipv4": [A], "ipv6": [AAAA]}[self._settings.family]
-        ladder = {"addresses": addresses, "srv": [SRV], "auto": [SRV, *addresses]}[self.question.records]
+        ladder = _LADDERS[self.question.records, self._settings.family]
         held = self._held.rdtype
-        return [held, *(rdtype for rdtype in ladder if rdtype != held)] if held in ladder else ladder
+        if held == ladder[0] or held not in ladder:
+            return ladder
+        return [held, *(rdtype for rdtype in ladder if rdtype != held)]
 
     def _both_families(self, name: str) -> Task[tuple[tuple[Part, ...], Part | None, Reply, bool]]:
         replies = yield [self._servers.ask(self._qname(name), rdtype) for rdtype in (A, AAAA)]
@@ -184,8 +192,10 @@ class Lookup(Steps[Exchange, Message, Answer]):
         # TC over TCP with address records behind it: the answer section is whole, only glue is missing.
         complete = not message.truncated or (reply.tcp and bool(message.glue))
         last = self._memory.services
-        if last is not None and last.server == reply.server and last.says(reply.values, message.glue):
-            return Part(SRV, reply.ttl, last.members, complete=complete)
+        if last is not None and last.server == reply.server:
+            lacking = last.without_glue(reply.values, message.glue)
+            if lacking is not None and (not lacking or (yield from self._are_where_they_were(base, lacking))):
+                return Part(SRV, reply.ttl, last.members, complete=complete)
         self._memory.services = None
         records = self._one_port_a_target([record for record in reply.values if record.target])
         if not records:  # RFC 2782: the target "." says that the service is decidedly not available
@@ -210,7 +220,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
             for r in records
             if r.target not in dropped
         }
-        if not (missing or dropped or self._refused or self._warning):
+        if not (dropped or self._refused or self._warning) and len(known) == len(targets):
             self._memory.services = Services(reply.server, reply.values, members)
         return Part(SRV, reply.ttl, members, complete=complete)
 
@@ -262,10 +272,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
         dashed = {t: _decoded(t, base) for t in missing}
         to_ask, doubtful = missing, list[str]()
         if any(t in known or dashed[t] for t in missing):
-            try:
-                contained, complete = yield from self._bare_addresses(base)
-            except LookupFailed:
-                contained, complete = frozenset[bytes](), False
+            contained, complete = yield from self._bare_addresses(base)
             to_ask = []
             for target in missing:
                 old, spelled = known.get(target), dashed[target]
@@ -285,8 +292,22 @@ class Lookup(Steps[Exchange, Message, Answer]):
             found[target] = known.get(target) if isinstance(result, LookupFailed) else result
         return found
 
+    def _are_where_they_were(self, base: str, details: Iterable[Detail]) -> Task[bool]:
+        """By the bare service name's addresses; what else it may say is for `_missing_glue`."""
+        contained, _ = yield from self._bare_addresses(base)
+        return all(contained.issuperset(detail.addresses or ()) for detail in details)
+
     def _bare_addresses(self, base: str) -> Task[tuple[frozenset[bytes], bool]]:
-        for rdtype in self._families():
+        """The usable ones, and whether that is all of them. Asked for once in a lookup."""
+        if self._bare is None:
+            try:
+                self._bare = yield from self._ask_bare(base)
+            except LookupFailed:
+                self._bare = frozenset(), False
+        return self._bare
+
+    def _ask_bare(self, base: str) -> Task[tuple[frozenset[bytes], bool]]:
+        for rdtype in _FAMILIES[self._settings.family]:
             reply = yield from self._servers.ask(base, rdtype)
             if reply.values:
                 return frozenset(self._usable(reply.values, reply.server)), not reply.message.truncated
@@ -300,7 +321,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
     def _addresses_of(self, target: str) -> Task[tuple[bytes, ...]]:
         """A target's addresses; () if it has none. Raises `LookupFailed`."""
         found: list[bytes] = []
-        for rdtype in self._families():
+        for rdtype in _FAMILIES[self._settings.family]:
             reply = yield from self._servers.ask(target, rdtype)
             usable = self._usable(reply.values, reply.server)
             if reply.values and not usable:
@@ -309,9 +330,6 @@ class Lookup(Steps[Exchange, Message, Answer]):
             if reply.nxdomain or (found and self._settings.family != "any"):
                 break
         return tuple(dict.fromkeys(found))
-
-    def _families(self) -> Sequence[Rdtype]:
-        return {"ipv4": (A,), "ipv6": (AAAA,)}.get(self._settings.family, (A, AAAA))
 
     def _verify(self, parts: Iterable[Part]) -> Task[dict[str, tuple[bytes, ...]]]:
         """Suspects are asked for by their own name. What fails decides nothing and is left out."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from math import inf, log
 
-from .answer import Answer, Detail, Held, Key, Members, Part
+from .answer import NOTHING_HELD, Answer, Detail, Held, Key, Members, Part
 from .errors import DiscoveryError, LookupFailed
 from .message import SRV
 from .model import Endpoint, Peer, address_in_label, address_text
@@ -112,8 +112,10 @@ class _Scope:
     @property
     def suspects(self) -> list[str]:
         """SRV targets that three incomplete answers in a row did not show: to be asked for by their own name."""
+        if self.rdtype != SRV or not self._absent:
+            return []
         suspects = (key[0] for key, absence in self._absent.items() if absence.answers >= SUSPECT_AFTER)
-        return sorted({target for target in suspects if isinstance(target, str)}) if self.rdtype == SRV else []
+        return sorted({target for target in suspects if isinstance(target, str)})
 
     def verified(self, target: str, addresses: tuple[bytes, ...]) -> bool:
         """What the suspect's own name has: NXDOMAIN and NODATA remove it, addresses are where it is now."""
@@ -281,6 +283,7 @@ class Membership:
         self._rng = rng
         self._backoff = backoff
         self._scopes: dict[int, _Scope] = {}
+        self._held = NOTHING_HELD
         self._whole = False
         self._fresh_until = inf
         self._samples = 0
@@ -360,12 +363,16 @@ class Membership:
         return now >= self._fresh_until
 
     def held(self) -> Held:
-        """What the next lookup has to know."""
+        """What the next lookup has to know: the same object for as long as it is the same."""
+        held = self._held
         for scope in self._scopes.values():
             if scope.members:
-                ports = frozenset(key[1] for key in scope.members if isinstance(key, tuple))
-                return Held(scope.rdtype, ports, tuple(scope.suspects), scope.members)
-        return Held()
+                suspects = tuple(scope.suspects)
+                if held.members is not scope.members or held.verify != suspects:
+                    ports = frozenset(key[1] for key in scope.members if isinstance(key, tuple))
+                    self._held = held = Held(scope.rdtype, ports, suspects, scope.members)
+                return held
+        return NOTHING_HELD
 
     def peers(self) -> list[Peer]:
         """The members as peers: the same objects for as long as what they say is true."""

@@ -53,19 +53,28 @@ class Exchange:
 @dataclass(slots=True)
 class Services:
     """What the SRV records of the last answer came to, so that the same answer need not be understood again. All
-    their targets had glue.
+    their targets have addresses.
     """
 
     server: Server
     records: Sequence[Srv]
     members: Members
 
-    def says(self, records: Sequence[Srv], glue: Mapping[str, list[bytes]]) -> bool:
-        """These records, in any order, with all their glue, say the same."""
+    def without_glue(self, records: Sequence[Srv], glue: Mapping[str, list[bytes]]) -> list[Detail] | None:
+        """Who has no glue in an answer that says the same of all others; None if it says something else.
+
+        The records may be in any order.
+        """
         if records != self.records and set(records) != set(self.records):
-            return False
-        members = cast(Mapping[tuple[str, int], Detail], self.members)
-        return all(tuple(glue.get(target, ())) == detail.addresses for (target, _), detail in members.items())
+            return None
+        lacking: list[Detail] = []
+        for (target, _), detail in cast(Mapping[tuple[str, int], Detail], self.members).items():
+            addresses = glue.get(target)
+            if addresses is None:
+                lacking.append(detail)
+            elif tuple(addresses) != detail.addresses:
+                return None
+        return lacking
 
 
 @dataclass(slots=True)
@@ -84,7 +93,7 @@ class Memory:
     services: Services | None = None
 
     def use(self, conf: ResolvConf) -> None:
-        if conf != self.conf:
+        if conf is not self.conf and conf != self.conf:
             if self.conf is not None:
                 self.name = self.positive = self.good = None
                 self.no_edns.clear()

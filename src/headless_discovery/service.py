@@ -16,13 +16,14 @@ from typing import Protocol, TypeAlias
 from .answer import Answer
 from .asker import Asker, Askers, Asking
 from .balance.api import Picker, Strategy
-from .connections import Handle, Host
+from .connections import Host
 from .errors import DiscoveryError, LookupFailed, ServiceClosed, TargetError
 from .membership import Membership
 from .model import Endpoint, Peer, PeerSet, State, Status, canonical_address
 from .pickers import Pickers
 from .settings import Settings
 from .target import Question, Target
+from .ticks import Handle
 from .transport import own_addresses
 from .watchers import Watcher, Watchers
 
@@ -237,7 +238,9 @@ class Service:
         assert self._host is not None
         if name.timer is not None:
             name.timer.cancel()
-        name.timer = self._host.call_at(name.membership.wakes_at, partial(self._wake, name))
+        # The first lookup is waited for; when a refresh is due was drawn at random anyway.
+        call = self._host.call_at if name.ended_at is None or name.membership.sampling else self._host.call_near
+        name.timer = call(name.membership.wakes_at, partial(self._wake, name))
 
     def _ask_soon(self, name: _Name) -> None:
         assert self._host is not None

@@ -6,11 +6,12 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from .connections import Connection, Connections, Handle, open_socket
+from .connections import Connection, Connections, open_socket
 from .lookup import Lookup
 from .message import Message, WireError
 from .servers import TCP_CONNECT, Exchange
 from .target import Server
+from .ticks import Handle
 
 MAX_DATAGRAM = 65_535
 READS_PER_WAKE = 16  # a flood on one socket must not keep the others waiting
@@ -94,7 +95,7 @@ class _Channel:
     def _give_up_at(self, when: float, then: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._host.call_at(when, then)
+        self._timer = self._host.call_near(when, then)
 
     def _timed_out(self, doing: str) -> None:
         self._conversation.failed(self, f"timed out {doing}", timed_out=True)

@@ -49,6 +49,8 @@ class VirtualHost:
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
+    call_near = call_at
+
     def stagger(self) -> float:
         return self.now
 

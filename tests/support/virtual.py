@@ -86,6 +86,8 @@ class VirtualHost:
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
+    call_near = call_at
+
     def add_reader(self, sock: socket.socket, callback: Callback) -> None:
         self._register(sock, selectors.EVENT_READ, callback)
 
