@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headless_discovery import LookupFailed
 from headless_discovery.answer import Held, Key
-from headless_discovery.message import AAAA, CNAME, FORMERR, NOTIMP, REFUSED, SERVFAIL, SRV, A, RRset, Srv
+from headless_discovery.message import AAAA, CNAME, FORMERR, NOTIMP, REFUSED, SERVFAIL, SRV, A, Message, RRset, Srv
 from headless_discovery.model import packed_address
 from headless_discovery.target import Server
 from sansio import NS1, NS2, NS3, SVC, Client, Net, addresses, found, message, nodata, nxdomain, srv_found
@@ -680,3 +682,70 @@ class TestPortAuto:
         net = Net({NS1: always(srv_found(SVC, records, {WEB0: ["10.0.0.1"], WEB1: ["10.0.0.2"]}))})
         keys: set[Key] = {(WEB0, 8080), (WEB1, 9090)}
         assert set(Client(net, port="auto").ask().parts[0].members) == keys
+
+
+# What is remembered of an answer, so that the same one need not be understood again.
+
+PODS = [f"web-{i}.{SVC}" for i in range(4)]
+ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "169.254.1.1", "fd00::1", "::ffff:10.0.0.9"]
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> dict[tuple[str, int], Message]:
+    """SRV and A records of one service; some glue is missing, some addresses are refused, any order."""
+    pods = draw(st.lists(st.sampled_from(PODS), min_size=1, unique=True))
+    records = [Srv(draw(st.integers(0, 1)), draw(st.sampled_from([25, 50])), 8080, pod) for pod in pods]
+    at = {pod: draw(st.lists(st.sampled_from(ADDRESSES), min_size=1, max_size=2, unique=True)) for pod in pods}
+    shown = draw(st.lists(st.sampled_from(pods), unique=True)) if draw(st.booleans()) else pods
+    known = {(f"_http._tcp.{SVC}", SRV): srv_found(f"_http._tcp.{SVC}", records, {pod: at[pod] for pod in shown})}
+    for rdtype, family in ((A, "."), (AAAA, ":")):
+        bare = [address for pod in pods for address in at[pod] if family in address[:5]]
+        if bare:
+            known[SVC, rdtype] = found(SVC, rdtype, *draw(st.permutations(bare)))
+        for pod in pods:
+            if own := [address for address in at[pod] if family in address[:5]]:
+                known[pod, rdtype] = found(pod, rdtype, *own)
+    return known
+
+
+@given(st.lists(worlds(), min_size=2, max_size=5), st.sampled_from([8080, "http"]), st.sampled_from(["auto", "any"]))
+def test_what_is_remembered_changes_no_answer(
+    turns: list[dict[tuple[str, int], Message]], port: int | str, family: str
+) -> None:
+    """The same answers as without memory, twice in a row each; and where it is the same, the same object."""
+    known: dict[tuple[str, int], Message] = {}
+    net = Net({NS1: zone(known)})
+    client, held = Client(net, port=port, family=family), Held()
+    for turn in turns:
+        known.clear()
+        known.update(turn)
+        for _ in range(2):
+            result = client.outcome(held)
+            fresh = Client(net, port=port, family=family).outcome(held)
+            if isinstance(result, LookupFailed) or isinstance(fresh, LookupFailed):
+                assert str(result) == str(fresh)
+                continue
+            assert [(p.rdtype, p.members, p.complete) for p in result.parts] == [
+                (p.rdtype, p.members, p.complete) for p in fresh.parts
+            ]
+            assert result.warning == fresh.warning
+            held = Held(result.parts[0].rdtype, held.ports, (), result.parts[0].members)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_the_same_srv_answer_is_the_same_object_in_any_order(missing: int) -> None:
+    name = f"_http._tcp.{SVC}"
+    records = [Srv(0, 25, 8080, pod) for pod in PODS]
+    glue = {pod: [f"10.0.0.{i}"] for i, pod in enumerate(PODS)}
+    known = {(name, SRV): srv_found(name, records, glue), (SVC, A): one("10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3")}
+    net = Net({NS1: zone(known)})
+    client = Client(net, port="http")
+    (first,) = client.ask().parts
+    held = Held(SRV, frozenset({8080}), (), first.members)
+    for order in (records, records[::-1]):
+        shown = dict(list(glue.items())[missing:])
+        known[name, SRV] = srv_found(name, order, shown)
+        net.asked.clear()
+        (part,) = client.ask(held).parts
+        assert part.members is first.members
+        assert len(net.asked) == 1 + missing  # who has no glue is among the addresses of the bare name

@@ -111,8 +111,8 @@ BREAKAGES = [
     Breakage("little chance is enough", "CHANCE = 1e-12", "CHANCE = 1e-3", FALSE_REMOVAL),
     Breakage(
         "being seen does not clear the account",
-        "            self._absent.pop(key, None)\n            self._missed_at",
-        "            self._missed_at",
+        "for notes in (self._absent, self._missed_at):",
+        "for notes in (self._missed_at,):",
         "",
     ),
     Breakage(

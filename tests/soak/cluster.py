@@ -51,7 +51,9 @@ class Target(NamedTuple):
 
 
 def serve(connection: Connection, seed: int, services: int) -> None:
-    """Runs until told to "stop". Says the nameserver and the targets first; answers "calm" with the truth."""
+    """Runs until told to "stop". Says the nameserver and the targets first; answers "calm" with the truth, in which
+    services have as many pods as they began with.
+    """
     rng = random.Random(seed)
     with DNSServer(ttl=1, seed=seed, max_queries=1) as dns:
         clusters = [Pods(dns, number, rng) for number in range(services)]
@@ -67,8 +69,8 @@ def serve(connection: Connection, seed: int, services: int) -> None:
                     case "calm":
                         storm = False
                         dns.recover()
-                        for service in watched:
-                            service.thaw()
+                        for pods in clusters:
+                            pods.settle()
                         truth = [expected(service, target) for service, target in zip(watched, targets, strict=True)]
                         connection.send((truth, events, faults))
                     case "stop":
@@ -100,10 +102,11 @@ class Pods:
         for i in range(2 * self._sizes.stop):
             v4, v6 = f"10.{100 + number}.{i >> 6}.{(i & 63) + 1}", f"fd00:{number:x}::{i + 1:x}"
             self._stock.append({"v4": (v4,), "v6": (v6,), "dual": (v4, v6)}[family])
+        self._size = rng.choice(self._sizes)
         self.service: Service = dns.service(
             f"svc-{number:03}",
             "soak",
-            pods=[*rng.sample(self._stock, rng.choice(self._sizes))],
+            pods=[*rng.sample(self._stock, self._size)],
             ports={"http": 8080},
             hostnames="web" if rng.random() < 0.5 else None,
             replicas=2 if number % 7 == 0 else 1,
@@ -127,11 +130,20 @@ class Pods:
                 if rng.random() < 0.8:
                     service.thaw()
             case _:
-                size = rng.choice(self._sizes)
-                if size < len(pods):
-                    service.scale(size)
-                for address in self._free(max(0, size - len(pods))):
-                    service.add(*address)
+                self._scale(rng.choice(self._sizes))
+
+    def settle(self) -> None:
+        self.service.thaw()
+        self._scale(self._size)
+        for pod in self.service.pods:
+            self.service.set_ready(pod, True)
+
+    def _scale(self, size: int) -> None:
+        missing = size - len(self.service.pods)
+        if missing < 0:
+            self.service.scale(size)
+        for address in self._free(max(0, missing)):
+            self.service.add(*address)
 
     def _free(self, count: int) -> list[tuple[str, ...]]:
         taken = {pod.addresses for pod in self.service.pods}

@@ -34,7 +34,10 @@ def figures(outcome: Outcome) -> str:
         ("calls that raised on purpose", f"{totals['callback_errors']:,}"),
         ("sets that were wrong at the end, broken histories, leaks", f"{len(outcome.wrong)}"),
         ("all sets right again after the last fault", f"{outcome.settled:.1f} s"),
-        ("blocks of memory in use, growth from the second to the last quarter", f"{outcome.blocks_growth:+.1%}"),
+        (
+            "blocks of memory in use at rest, growth from a quarter of the time to its end",
+            f"{outcome.blocks_growth:+.1%}",
+        ),
         ("RSS, growth likewise; at the end", f"{outcome.growth:+.1f} MiB; {samples[-1].rss:.0f} MiB"),
         ("threads, at most", f"{max(s.threads for s in samples)}"),
         ("descriptors, at most; at the end", f"{max(s.descriptors for s in samples)}; {samples[-1].descriptors}"),

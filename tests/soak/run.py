@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
-from statistics import median
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -24,7 +23,8 @@ from support.twins import Loop
 from .cluster import Target, serve
 
 PATIENCE = 60.0  # seconds of calm after which a set that is not right is wrong
-# What a run of at least LONG seconds may grow by from its second to its last quarter: in MiB and in parts of one.
+WARM_UP = 0.25  # of the time
+# What a run of at least LONG seconds may grow by after that: in MiB and in parts of one.
 LONG, RSS_FLAT, BLOCKS_FLAT = 300.0, 10.0, 0.03
 OPTIONS: dict[str, dict[str, Any]] = {
     "a": {"port": 8080},
@@ -259,11 +259,15 @@ class Soak:
         # One of each kind for each target; what is asked and found is the same.
         watched = [self._new(target, loop) for target in self._targets for loop in (None, self._loop)]
         self._start(watched)
-        self._connection.send("storm")
-        self._storm(watched, note)
-        self._connection.send("calm")
-        truth, outcome.totals["events"], outcome.totals["faults"] = self._connection.recv()
-        self._settle(watched, [found for found in truth for _ in range(2)])
+        # The same services with as many pods, in calm: what they take may be compared.
+        self._storm(watched, note, outcome.seconds * WARM_UP)
+        warm = self._at_rest(watched)
+        self._storm(watched, note, outcome.seconds * (1 - WARM_UP))
+        worn = self._at_rest(watched)
+        outcome.growth = round(worn.rss - warm.rss, 2)
+        outcome.blocks_growth = round(worn.blocks / warm.blocks - 1, 4)
+        if outcome.seconds >= LONG and (outcome.growth > RSS_FLAT or outcome.blocks_growth > BLOCKS_FLAT):
+            self.wrong(f"memory is not flat: {outcome.growth:+.1f} MiB, {outcome.blocks_growth:+.1%} blocks")
         # Of what was closed and cancelled on the way nothing is left; each service has two subscribers.
         services, histories = len(watched), 2 * len(watched)
         self._gone(
@@ -273,12 +277,6 @@ class Soak:
         while watched:
             outcome.totals += watched.pop().close()
         self._nothing_is_left(descriptors, threads, objects)
-        before, after = (median(s.rss for s in part) for part in halves(outcome.samples))
-        outcome.growth = round(after - before, 2)
-        before, after = (median(s.blocks for s in part) for part in halves(outcome.samples))
-        outcome.blocks_growth = round(after / before - 1, 4)
-        if outcome.seconds >= LONG and (outcome.growth > RSS_FLAT or outcome.blocks_growth > BLOCKS_FLAT):
-            self.wrong(f"memory is not flat: {outcome.growth:+.1f} MiB, {outcome.blocks_growth:+.1%} blocks")
 
     def _start(self, watched: list[Watched]) -> None:
         for each in watched:
@@ -293,10 +291,20 @@ class Soak:
         self._services.add(watched.service)
         return watched
 
-    def _storm(self, watched: list[Watched], note: Callable[[Sample], None]) -> None:
+    def _at_rest(self, watched: list[Watched]) -> Sample:
+        """Once the cluster is calm and every set is right."""
+        totals = self.outcome.totals
+        self._connection.send("calm")
+        truth, totals["events"], totals["faults"] = self._connection.recv()
+        self._settle(watched, [found for found in truth for _ in range(2)])
+        return self._sample(0, watched)
+
+    def _storm(self, watched: list[Watched], note: Callable[[Sample], None], seconds: float) -> None:
         outcome, rng = self.outcome, self._rng
         every = min(1.0, outcome.seconds / 40)
         began = time.monotonic()
+        before = outcome.samples[-1].time + every if outcome.samples else 0.0
+        self._connection.send("storm")
         pause, users_end = threading.Event(), threading.Event()
         guard = threading.Lock()  # a service is not closed while it is used
 
@@ -321,8 +329,8 @@ class Soak:
         user.start()
         try:
             number = 0
-            while (now := time.monotonic() - began) < outcome.seconds:
-                sample = self._sample(now, watched)
+            while (now := time.monotonic() - began) < seconds:
+                sample = self._sample(before + now, watched)
                 outcome.samples.append(sample)
                 note(sample)
                 number += 1
@@ -381,12 +389,6 @@ class Soak:
             gc.collect()
         if counted:
             self.wrong(f"left over: {what} {dict(counted)}")
-
-
-def halves(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """The second quarter of the time and the last one; the first is for warming up."""
-    quarter = max(1, len(samples) // 4)
-    return samples[quarter : 2 * quarter] or samples, samples[-quarter:]
 
 
 def rss() -> int:
