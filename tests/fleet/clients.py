@@ -10,8 +10,9 @@ from headless_discovery.answer import Answer, Part
 from headless_discovery.errors import LookupFailed
 from headless_discovery.membership import Membership
 from headless_discovery.message import A
-from headless_discovery.options import _full_jitter
+from headless_discovery.options import RetryWait, _full_jitter, _tenacity
 from headless_discovery.servers import ATTEMPTS
+from headless_discovery.service import Backoff
 from headless_discovery.settings import Settings
 from headless_discovery.target import Server
 
@@ -67,13 +68,13 @@ class Library:
     __slots__ = ("_asked", "_membership", "_news", "_since", "_silent")
 
     def __init__(
-        self, asked: Asked, start: float, rng: random.Random, news: News, settings: Settings = Settings()
+        self, asked: Asked, start: float, rng: random.Random, news: News, settings: Settings, backoff: Backoff
     ) -> None:
         self._asked = asked
         self._news = news
         self._since = start
         self._silent = 0  # attempts of this lookup that nobody answered
-        self._membership = Membership(settings, PORT, rng, _full_jitter(rng), start)
+        self._membership = Membership(settings, PORT, rng, backoff, start)
 
     def step(self, now: float) -> float:
         membership = self._membership
@@ -98,9 +99,14 @@ class Library:
         return membership.due
 
 
-def library(**options: float) -> Make:
+def library(retry_wait: RetryWait | None = None, **options: float) -> Make:
     settings = Settings(**options)  # type: ignore[arg-type]
-    return lambda asked, ttl, start, rng, news: Library(asked, start, rng, news, settings)
+
+    def make(asked: Asked, ttl: int, start: float, rng: random.Random, news: News) -> Client:
+        backoff = _full_jitter(rng) if retry_wait is None else _tenacity(retry_wait, _full_jitter(rng))
+        return Library(asked, start, rng, news, settings, backoff)
+
+    return make
 
 
 class _Naive:
