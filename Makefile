@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench simulation fuzz soak breakages lint format wheel docs clean
+.PHONY: help demo test bench simulation fuzz soak fleet breakages lint format wheel docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-12s%s\n' "$$name" "$$what"; done
@@ -29,6 +29,9 @@ fuzz: $(VENV)/.ready-fuzz  ## hostile bytes, guided by coverage; FUZZ_SECONDS=60
 
 soak: $(VENV)/.ready  ## 200 services, churn and faults for ten minutes: the plot in docs/reliability.md; SOAK_SECONDS=60
 	@$(BIN)/python tests/soak --seconds $(or $(SOAK_SECONDS),600) $(ARGS)
+
+fleet: $(VENV)/.ready-bench  ## 10 to 100,000 clients in virtual time, queries at the DNS servers: docs/scale.md, about 10 minutes
+	@$(BIN)/python tests/fleet $(ARGS)
 
 breakages: $(VENV)/.ready  ## break the core on purpose, one rule at a time, and see the tests notice
 	@$(BIN)/python tests/breakages.py $(ARGS)

@@ -10,7 +10,7 @@ IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 SHADES = ("#9ecae1", "#4292c6", "#08519c")
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
     import matplotlib
 
     matplotlib.use("svg")
@@ -18,9 +18,12 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "headless-discovery", "font.size": 9})
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    figure, grid = pyplot.subplots(
+        rows, columns, figsize=(width, height), layout="constrained", sharex=True, sharey=True, squeeze=False
+    )
+    for axes in grid.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, grid[0][0] if grid.size == 1 else grid
 
 
 def _save(figure: Any, name: str) -> None:
@@ -82,4 +85,33 @@ def lines(
     axes.set_ylabel(label)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    _save(figure, name)
+
+
+def over_time(
+    name: str,
+    columns: Mapping[str, Mapping[str, Sequence[float]]],
+    label: str,
+    *,
+    step: float,
+    begin: float = 0.0,
+    shaded: tuple[float, float] | None = None,
+) -> None:
+    """A panel for each series, `step` seconds from value to value, all on the same scale. Columns have the same rows."""
+    rows = list(next(iter(columns.values())))
+    figure, grid = _figure(7.2, 1.25 * len(rows) + 0.7, len(rows), len(columns))
+    for column, (title, found) in enumerate(columns.items()):
+        for row, what in enumerate(rows):
+            axes = grid[row][column]
+            times = [begin + step * place for place in range(len(found[what]))]
+            axes.fill_between(times, found[what], step="post", linewidth=0, color=SHADES[row % len(SHADES)])
+            axes.set_title(what, fontsize=8, loc="left", pad=2)
+            axes.margins(x=0)
+            axes.grid(axis="y", alpha=0.3)
+            axes.yaxis.set_major_formatter("{x:,.0f}")
+            if shaded:
+                axes.axvspan(*shaded, color="#d55e00", alpha=0.12, linewidth=0)
+        grid[0][column].set_title(f"{title}\n{rows[0]}", fontsize=8, loc="left", pad=2)
+        grid[-1][column].set_xlabel("seconds")
+    figure.supylabel(label, fontsize=9)
     _save(figure, name)

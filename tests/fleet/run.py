@@ -49,12 +49,15 @@ class Fleet:
     outage: Outage = NO_OUTAGE
     seed: int = 1
 
-    def run(self) -> Outcome:
+    def prepare(self) -> tuple[random.Random, list[int], News, list[Asked], list[float]]:
+        """The fleet's randomness, its counters, what clients ask (taken in turn), and when each of them starts."""
         rng = random.Random(self.seed)
         buckets = [0] * (round(self.end / BUCKET) + 1)
         fronts = self.dns.fronts(self.clients, self.ttl, rng, buckets, self.outage)
-        news = News(self.begin, self.end)
-        starts = [rng.random() * self.spread for _ in range(self.clients)]
+        return rng, buckets, News(self.begin, self.end), fronts, [rng.random() * self.spread for _ in range(self.clients)]
+
+    def run(self) -> Outcome:
+        rng, buckets, news, fronts, starts = self.prepare()
         step = [
             self.make(fronts[number % len(fronts)], self.ttl, start, rng, news).step
             for number, start in enumerate(starts)
@@ -65,36 +68,44 @@ class Fleet:
         while due[0][0] < end:
             now, number = due[0]
             heapreplace(due, (step[number](now), number))
-        return Outcome(self, buckets[: round(end / BUCKET)], news)
+        return self.outcome(buckets, news)
+
+    def outcome(self, buckets: Sequence[int], news: News) -> Outcome:
+        return Outcome(self, buckets[: round(self.end / BUCKET)], news)
 
 
-@dataclass
-class Outcome:
-    fleet: Fleet
-    buckets: Sequence[int]  # queries in each 0.1 s
-    news: News
+@dataclass(frozen=True)
+class Window:
+    """Queries in each 0.1 s of some time."""
 
-    @property
-    def window(self) -> Sequence[int]:
-        return self.buckets[round(self.fleet.begin / BUCKET) :]
+    buckets: Sequence[int]
 
     @property
     def mean(self) -> float:
         """Queries a second."""
-        return sum(self.window) / (self.fleet.end - self.fleet.begin)
+        return sum(self.buckets) / len(self.buckets) / BUCKET
 
     @property
     def peak(self) -> int:
         """Queries in the worst second, wherever it begins (in steps of 0.1 s)."""
-        return max(seconds(self.window))
+        sums = [0, *accumulate(self.buckets)]
+        return max(after - before for before, after in zip(sums, sums[A_SECOND:], strict=False))
 
     @property
     def peak_tenth(self) -> int:
         """Queries in the worst tenth of a second, as a rate."""
-        return A_SECOND * max(self.window)
+        return A_SECOND * max(self.buckets)
 
 
-def seconds(buckets: Sequence[int]) -> list[int]:
-    """Sums over each second, wherever it begins."""
-    sums = [0, *accumulate(buckets)]
-    return [after - before for before, after in zip(sums, sums[A_SECOND:])]
+@dataclass(frozen=True)
+class Outcome:
+    fleet: Fleet
+    buckets: Sequence[int]
+    news: News
+
+    def between(self, begin: float, end: float) -> Window:
+        return Window(self.buckets[round(begin / BUCKET) : round(end / BUCKET)])
+
+    @property
+    def counted(self) -> Window:
+        return self.between(self.fleet.begin, self.fleet.end)
