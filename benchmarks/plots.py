@@ -97,7 +97,7 @@ def over_time(
     begin: float = 0.0,
     shaded: tuple[float, float] | None = None,
 ) -> None:
-    """A panel for each series, `step` seconds from value to value, all on the same scale. Columns have the same rows."""
+    """A panel for each series, `step` seconds from value to value, all on one scale. Columns have the same rows."""
     rows = list(next(iter(columns.values())))
     figure, grid = _figure(7.2, 1.25 * len(rows) + 0.7, len(rows), len(columns))
     for column, (title, found) in enumerate(columns.items()):

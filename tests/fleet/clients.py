@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Protocol
 
-from headless_discovery.answer import Answer, Part
+from headless_discovery.answer import Answer, Members, Part
 from headless_discovery.errors import LookupFailed
 from headless_discovery.membership import Membership
 from headless_discovery.message import A
@@ -24,7 +24,7 @@ DELAY = 0.001  # seconds from question to answer
 GIVES_UP, PAUSE = 5.0, 1.0  # a naive client: seconds it waits for an answer, and sleeps after an error
 
 # What a lookup makes of each TTL: values, so that a fleet can share them.
-_MEMBERS = dict.fromkeys(ADDRESSES)
+_MEMBERS: Members = dict.fromkeys(ADDRESSES)
 _SERVER = Server("10.96.0.10")
 ANSWERS = [Answer(NAME, (Part(A, ttl, _MEMBERS),), _SERVER, False, 200) for ttl in range(31)]
 FAILED = LookupFailed(f"{NAME} A: {_SERVER} timed out (UDP)")
@@ -65,7 +65,7 @@ Make = Callable[[Asked, int, float, random.Random, News], Client]
 class Library:
     """The real `Membership` and back-off. Lookups are as short as they can be: see `whole` for real ones."""
 
-    __slots__ = ("_asked", "_membership", "_news", "_since", "_silent")
+    __slots__ = ("_asked", "_membership", "_news", "_silent", "_since")
 
     def __init__(
         self, asked: Asked, start: float, rng: random.Random, news: News, settings: Settings, backoff: Backoff

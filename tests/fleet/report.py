@@ -105,7 +105,7 @@ def outage(results: Results) -> str:
 
 
 def floor(results: Results) -> str:
-    rows = [[r["ttl"], r["min_ttl"], r["mean"], float(r["peak"]), r["peak_to_mean"], *_known(r)] for r in results["floor"]]
+    rows = [[r["ttl"], r["min_ttl"], r["mean"], r["peak"], r["peak_to_mean"], *_known(r)] for r in results["floor"]]
     return _table(["TTL", "`min_ttl`", *RATE[:2], RATE[3], *KNOWN], rows)
 
 

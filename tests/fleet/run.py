@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from itertools import accumulate
@@ -54,7 +54,13 @@ class Fleet:
         rng = random.Random(self.seed)
         buckets = [0] * (round(self.end / BUCKET) + 1)
         fronts = self.dns.fronts(self.clients, self.ttl, rng, buckets, self.outage)
-        return rng, buckets, News(self.begin, self.end), fronts, [rng.random() * self.spread for _ in range(self.clients)]
+        return (
+            rng,
+            buckets,
+            News(self.begin, self.end),
+            fronts,
+            [rng.random() * self.spread for _ in range(self.clients)],
+        )
 
     def run(self) -> Outcome:
         rng, buckets, news, fronts, starts = self.prepare()

@@ -122,12 +122,10 @@ def outage(ttl: int, how: str, who: str) -> Made:
 
 def floor(ttl: int, min_ttl: int) -> Made:
     """The library with other values of `min_ttl`, long after the start."""
-    options = {"min_ttl": float(min_ttl), "max_ttl": float(max(30, min_ttl))}
-    outcome = replace(fleet(LIBRARY, MANY, ttl, begin=600.0, end=900.0), make=library(**options)).run()
-    row = {"ttl": ttl, "min_ttl": min_ttl} | figures(outcome)
-    row["mean"] *= 1000 / MANY
-    row["peak"] *= 1000 / MANY
-    return row, []
+    make = library(min_ttl=float(min_ttl), max_ttl=float(max(30, min_ttl)))
+    outcome = replace(fleet(LIBRARY, MANY, ttl, begin=600.0, end=900.0), make=make).run()
+    row: Row = {"ttl": ttl, "min_ttl": min_ttl} | figures(outcome)
+    return row | {key: row[key] * 1000 / MANY for key in ("mean", "peak")}, []
 
 
 WHOLE = ((5, LIBRARY, COUNTING), (5, LIBRARY, WITHOUT), (5, DECOUPLED, COUNTING), (30, LIBRARY, COUNTING))
@@ -147,7 +145,7 @@ def compared(ttl: int, who: str, where: str, way: int) -> Made:
 
 
 MOON = "search moon.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"
-NAMES = (
+NAMES: tuple[tuple[str, int | str, str, dict[str, Any]], ...] = (
     ("headless-svc.moon.svc.cluster.local", 8080, "moon", {}),
     ("headless-svc.moon.svc.cluster.local", "http", "moon", {}),
     ("headless-svc.moon.svc.cluster.local", 8080, "moon", {"family": "any"}),
@@ -168,7 +166,9 @@ def name(number: int) -> Made:
         file.flush()
         first, later = queries(target, port, file.name, **options)
         _, empty = queries(target, port, file.name, empty=True, **options)
-    written = ", ".join([f'"{target}"', f"port={port!r}".replace("'", '"'), *(f'{k}="{v}"' for k, v in options.items())])
+    written = ", ".join(
+        [f'"{target}"', f"port={port!r}".replace("'", '"'), *(f'{k}="{v}"' for k, v in options.items())]
+    )
     return {"written": written, "namespace": namespace, "first": first, "later": later, "empty": empty}, []
 
 
@@ -181,7 +181,10 @@ TABLES: Mapping[str, tuple[Callable[..., Made], list[tuple[Any, ...]]]] = {
     ),
     "start": (start, [(who, where) for where in (COUNTING, WITHOUT) for who in CLIENTS]),
     "instant": (instant, [(size, who) for size in SIZES[1:] for who in CLIENTS]),
-    "outage": (outage, [(ttl, how, who) for ttl in TTLS for how in OUTAGES for who in (NAIVE, FIXED, LIBRARY, PATIENT)]),
+    "outage": (
+        outage,
+        [(ttl, how, who) for ttl in TTLS for how in OUTAGES for who in (NAIVE, FIXED, LIBRARY, PATIENT)],
+    ),
     "floor": (floor, [(5, 1), (5, 5), (5, 10), (5, 15), (5, 30), (30, 1), (30, 15), (30, 30), (30, 60)]),
     "compared": (compared, [(*each, way) for each in WHOLE for way in (0, 1)]),
     "name": (name, [(number,) for number in range(len(NAMES))]),

@@ -1,4 +1,4 @@
-"""The same fleets with the whole `Service`: asker, lookup, membership, set and picker, each client a process of its own.
+"""The same fleets with the whole `Service`, from asker to picker, each client in a process of its own.
 
 It is some twenty times slower, and shows that what `clients.Library` leaves out changes none of the figures.
 """
@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from headless_discovery.asker import Askers
-from headless_discovery.message import Message
+from headless_discovery.message import Message, Srv
 from headless_discovery.options import build
 from headless_discovery.service import Service
 from headless_discovery.target import Server
 from headless_discovery.testing.message import NXDOMAIN, SRV, A
 from headless_discovery.testing.message import SERVFAIL as SERVFAIL_RCODE
-from sansio import Srv, found, message, srv_found
+from sansio import found, message, srv_found
 from simulation.clock import VirtualHost
 from simulation.network import Network, Weather
 from simulation.world import DEFAULTS
@@ -121,7 +121,7 @@ def queries(target: str, port: int | str, resolv_conf: str, *, empty: bool = Fal
     zone = Zone(empty=empty)
     service = watch(target, port, 1, resolv_conf=resolv_conf, **options)
     service.begin(Process(clock, zone, random.Random(1), 0.0))  # type: ignore[arg-type]
-    counts = []
+    counts: list[int] = []
     while len(counts) < 2:
         before = service.status(clock.now).lookups
         asked = len(zone.asked)
@@ -129,5 +129,3 @@ def queries(target: str, port: int | str, resolv_conf: str, *, empty: bool = Fal
             clock.run_until(clock.now + 0.5)
         counts.append(len(zone.asked) - asked)
     return counts[0], counts[1]
-
-
