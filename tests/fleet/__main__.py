@@ -39,8 +39,7 @@ def main() -> int:
     results |= {table: [row for row, _ in made] for table, made in series.items()}
     RESULTS.write_text(json.dumps({table: results[table] for table in TABLES if table in results}, indent=1) + "\n")
     PAGE.write_text(page(PAGE.read_text(), results))
-    if not chosen.only:
-        plots(series)
+    plots(series)
     print(f"{RESULTS.name} and {PAGE.name} are written.")
     return 0
 

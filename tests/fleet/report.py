@@ -132,13 +132,14 @@ def promised(results: Results) -> str:
     return _table(["client", "", "TTL", *(f"{size:,} clients" for size in SIZES)], rows)
 
 
+TITLES = {COUNTING: "caches that count down", WITHOUT: "no caches"}
 SECTIONS: Mapping[str, Callable[[Results], str]] = {
     each.__name__: each for each in (short, steady, place, start, instant, outage, floor, compared, name, promised)
 }
 
 
 def plots(series: Mapping[str, Sequence[tuple[Row, list[int]]]]) -> None:
-    """docs/images/fleet-*.svg. Wants matplotlib, and benchmarks/ among the places of modules."""
+    """docs/images/fleet-*.svg, of the tables that are there. Wants matplotlib, and benchmarks/ among the places of modules."""
     from plots import over_time
 
     def panels(table: str, **chosen: Any) -> dict[str, list[int]]:
@@ -150,26 +151,14 @@ def plots(series: Mapping[str, Sequence[tuple[Row, list[int]]]]) -> None:
         order = [who.replace("`", "") for who in (NAIVE, FIXED, LIBRARY, DECOUPLED, PATIENT)]
         return {who: found[who] for who in order if who in found}
 
-    over_time(
-        "fleet-steady",
-        {f"TTL {ttl} s": panels("steady", ttl=ttl, clients=SIZES[-1]) for ttl in TTLS},
-        f"queries a second, {SIZES[-1]:,} clients",
-        step=BUCKET,
-    )
-    over_time(
-        "fleet-start",
-        {
-            "caches that count down": panels("start", where=COUNTING),
-            "no caches": panels("start", where=WITHOUT),
-        },
-        f"queries a second, {MANY:,} clients",
-        step=BUCKET,
-    )
-    over_time(
-        "fleet-outage",
-        {how: panels("outage", ttl=5, how=how) for how in OUTAGES},
-        f"queries a second, {MANY:,} clients",
-        step=BUCKET,
-        begin=-15,
-        shaded=(0, 60),
-    )
+    every = f"queries a second, {SIZES[-1]:,} clients"
+    many = f"queries a second, {MANY:,} clients"
+    if "steady" in series:
+        found = {f"TTL {ttl} s": panels("steady", ttl=ttl, clients=SIZES[-1]) for ttl in TTLS}
+        over_time("fleet-steady", found, every, step=BUCKET)
+    if "start" in series:
+        found = {title: panels("start", where=where) for where, title in TITLES.items()}
+        over_time("fleet-start", found, many, step=BUCKET)
+    if "outage" in series:
+        found = {how: panels("outage", ttl=5, how=how) for how in OUTAGES}
+        over_time("fleet-outage", found, many, step=BUCKET, begin=-15, shaded=(0, 60))

@@ -183,7 +183,7 @@ TABLES: Mapping[str, tuple[Callable[..., Made], list[tuple[Any, ...]]]] = {
     "instant": (instant, [(size, who) for size in SIZES[1:] for who in CLIENTS]),
     "outage": (
         outage,
-        [(ttl, how, who) for ttl in TTLS for how in OUTAGES for who in (NAIVE, FIXED, LIBRARY, PATIENT)],
+        [(ttl, how, who) for ttl in TTLS for how in OUTAGES for who in (*CLIENTS, PATIENT)],
     ),
     "floor": (floor, [(5, 1), (5, 5), (5, 10), (5, 15), (5, 30), (30, 1), (30, 15), (30, 30), (30, 60)]),
     "compared": (compared, [(*each, way) for each in WHOLE for way in (0, 1)]),
