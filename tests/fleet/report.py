@@ -139,7 +139,7 @@ SECTIONS: Mapping[str, Callable[[Results], str]] = {
 
 
 def plots(series: Mapping[str, Sequence[tuple[Row, list[int]]]]) -> None:
-    """docs/images/fleet-*.svg, of the tables that are there. Wants matplotlib, and benchmarks/ among the places of modules."""
+    """docs/images/fleet-*.svg, of the tables in `series`. Wants matplotlib, and benchmarks/ in `sys.path`."""
     from plots import over_time
 
     def panels(table: str, **chosen: Any) -> dict[str, list[int]]:
