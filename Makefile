@@ -30,7 +30,7 @@ fuzz: $(VENV)/.ready-fuzz  ## hostile bytes, guided by coverage; FUZZ_SECONDS=60
 soak: $(VENV)/.ready  ## 200 services, churn and faults for ten minutes: the plot in docs/reliability.md; SOAK_SECONDS=60
 	@$(BIN)/python tests/soak --seconds $(or $(SOAK_SECONDS),600) $(ARGS)
 
-fleet: $(VENV)/.ready-bench  ## 10 to 100,000 clients in virtual time, queries at the DNS servers: docs/scale.md, about 10 minutes
+fleet: $(VENV)/.ready-bench  ## 10 to 100,000 clients in virtual time, queries at the DNS servers: the figures of docs/scale.md
 	@$(BIN)/python tests/fleet $(ARGS)
 
 breakages: $(VENV)/.ready  ## break the core on purpose, one rule at a time, and see the tests notice

@@ -27,11 +27,12 @@ from .scenarios import (
 from .servers import BUCKET
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results.json"
+RESULTS, SERIES = HERE / "results.json", HERE / "series.json"
 PAGE = HERE.parents[1] / "docs" / "scale.md"
 MARK = re.compile(r"(<!-- fleet: (\w+) -->\n).*?(<!-- fleet: end -->)", re.DOTALL)
 
 Results = Mapping[str, Sequence[Row]]
+Series = Mapping[str, Sequence[Sequence[int]]]  # for each row, queries in each 0.1 s; empty where no plot shows it
 
 
 def page(text: str, results: Results) -> str:
@@ -138,14 +139,14 @@ SECTIONS: Mapping[str, Callable[[Results], str]] = {
 }
 
 
-def plots(series: Mapping[str, Sequence[tuple[Row, list[int]]]]) -> None:
-    """docs/images/fleet-*.svg, of the tables in `series`. Wants matplotlib, and benchmarks/ in `sys.path`."""
+def plots(results: Results, series: Series) -> None:
+    """docs/images/fleet-*.svg. Wants matplotlib, and benchmarks/ in `sys.path`."""
     from plots import over_time
 
     def panels(table: str, **chosen: Any) -> dict[str, list[int]]:
         found = {
             row["who"].replace("`", ""): [A_SECOND * count for count in buckets]
-            for row, buckets in series[table]
+            for row, buckets in zip(results[table], series[table], strict=True)
             if all(row[key] == value for key, value in chosen.items())
         }
         order = [who.replace("`", "") for who in (NAIVE, FIXED, LIBRARY, DECOUPLED, PATIENT)]
@@ -153,12 +154,9 @@ def plots(series: Mapping[str, Sequence[tuple[Row, list[int]]]]) -> None:
 
     every = f"queries a second, {SIZES[-1]:,} clients"
     many = f"queries a second, {MANY:,} clients"
-    if "steady" in series:
-        found = {f"TTL {ttl} s": panels("steady", ttl=ttl, clients=SIZES[-1]) for ttl in TTLS}
-        over_time("fleet-steady", found, every, step=BUCKET)
-    if "start" in series:
-        found = {title: panels("start", where=where) for where, title in TITLES.items()}
-        over_time("fleet-start", found, many, step=BUCKET)
-    if "outage" in series:
-        found = {how: panels("outage", ttl=5, how=how) for how in OUTAGES}
-        over_time("fleet-outage", found, many, step=BUCKET, begin=-15, shaded=(0, 60))
+    steady = {f"TTL {ttl} s": panels("steady", ttl=ttl, clients=SIZES[-1]) for ttl in TTLS}
+    over_time("fleet-steady", steady, every, step=BUCKET)
+    start = {title: panels("start", where=where) for where, title in TITLES.items()}
+    over_time("fleet-start", start, many, step=BUCKET)
+    outage = {how: panels("outage", ttl=5, how=how) for how in OUTAGES}
+    over_time("fleet-outage", outage, many, step=BUCKET, begin=-15, shaded=(0, 60))

@@ -64,7 +64,7 @@ def steady(ttl: int, clients: int, who: str) -> Made:
     """Clients that started at unrelated times, long ago."""
     outcome = fleet(who, clients, ttl).run()
     row = {"ttl": ttl, "clients": clients, "who": who} | figures(outcome)
-    return row, list(outcome.between(outcome.fleet.end - 60, outcome.fleet.end).buckets)
+    return row, list(outcome.between(outcome.fleet.end - 60, outcome.fleet.end).buckets) if clients == SIZES[-1] else []
 
 
 def place(ttl: int, clients: int, where: str) -> Made:
@@ -117,7 +117,7 @@ def outage(ttl: int, how: str, who: str) -> Made:
         "later_peak": outcome.between(250, 420).peak,
         "known_at_most": outcome.news.worst,
     }
-    return row, list(outcome.between(165, 265).buckets)
+    return row, list(outcome.between(165, 265).buckets) if ttl == 5 else []
 
 
 def floor(ttl: int, min_ttl: int) -> Made:
@@ -189,6 +189,8 @@ TABLES: Mapping[str, tuple[Callable[..., Made], list[tuple[Any, ...]]]] = {
     "compared": (compared, [(*each, way) for each in WHOLE for way in (0, 1)]),
     "name": (name, [(number,) for number in range(len(NAMES))]),
 }
+
+PLOTTED = ("steady", "start", "outage")
 
 
 def jitter(ttl: float) -> float:
