@@ -111,6 +111,7 @@ def over_time(
             axes.fill([times[0], *times, times[-1]], [0, *(values[n] for n in kept), 0], linewidth=0, color=SHADES[1])
             axes.set_title(what, fontsize=8, loc="left", pad=2)
             axes.margins(x=0)
+            axes.set_ylim(bottom=0)
             axes.grid(axis="y", alpha=0.3)
             axes.yaxis.set_major_formatter("{x:,.0f}")
             if shaded:
