@@ -111,12 +111,12 @@ def over_time(
             axes.fill([times[0], *times, times[-1]], [0, *(values[n] for n in kept), 0], linewidth=0, color=SHADES[1])
             axes.set_title(what, fontsize=8, loc="left", pad=2)
             axes.margins(x=0)
-            axes.set_ylim(bottom=0)
             axes.grid(axis="y", alpha=0.3)
             axes.yaxis.set_major_formatter("{x:,.0f}")
             if shaded:
                 axes.axvspan(*shaded, color="#d55e00", alpha=0.12, linewidth=0)
         grid[0][column].set_title(f"{title}\n{rows[0]}", fontsize=8, loc="left", pad=2)
         grid[-1][column].set_xlabel("seconds")
+    grid[0][0].set_ylim(bottom=0)
     figure.supylabel(label, fontsize=9)
     _save(figure, name)

@@ -1,6 +1,6 @@
 """The same fleets with the whole `Service`, from asker to picker, each client in a process of its own.
 
-It is some twenty times slower, and shows that what `clients.Library` leaves out changes none of the figures.
+It is some ten times slower, and shows that what `clients.Library` leaves out changes none of the figures.
 """
 
 from __future__ import annotations
