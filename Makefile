@@ -13,7 +13,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-12s%s\n' "$$name" "$$what"; done
 
 demo: $(VENV)/.ready  ## a headless service with three pods on this machine, watched live (20 s)
-	@$(BIN)/python -m headless_discovery.cli.demo
+	@$(BIN)/python -m headless_discovery demo
 
 test: $(VENV)/.ready  ## the whole test suite; options for pytest in ARGS="-k lookup -x"
 	@$(BIN)/python -m pytest $(ARGS)

@@ -16,10 +16,13 @@ import pytest
 
 from headless_discovery.testing.cluster import Service
 
-pytest.importorskip("rich")
-from headless_discovery.cli import demo, demo_client
+pytest.importorskip("typer")
+from typer.testing import CliRunner
 
-COMMAND = [sys.executable, "-W", "error", "-m", "headless_discovery.cli.demo", "--scale", "0.02"]
+from headless_discovery.cli import demo, demo_client
+from headless_discovery.cli.app import app
+
+COMMAND = [sys.executable, "-W", "error", "-m", "headless_discovery", "demo", "--scale", "0.02"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")}
 
 
@@ -95,23 +98,24 @@ def test_ctrl_c_is_quiet() -> None:
         assert process.wait() == 130
 
 
-def test_a_change_that_is_not_seen_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_change_that_is_not_seen_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "PATIENCE", 0.5)
     monkeypatch.setattr(Service, "set_ready", lambda self, pod, ready=True: None)
-    assert demo.main(["--scale", "0.02"]) == 1
-    told = capsys.readouterr().out
-    assert "not as it should be: web-3 is not ready" in told
-    assert "all as it should be" not in told
+    ended = CliRunner().invoke(app, ["demo", "--scale", "0.02"])
+    assert ended.exit_code == 1
+    assert "not as it should be: web-3 is not ready" in ended.stdout
+    assert "all as it should be" not in ended.stdout
 
 
-def test_failed_requests_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_requests_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(peer: object, attempts: list[object]) -> bytes:
         raise ValueError("nonsense")
 
     monkeypatch.setattr(demo, "PATIENCE", 0.5)
     monkeypatch.setattr(demo_client, "_get", fail)
-    assert demo.main(["--scale", "0.02"]) == 1
-    assert re.search(r"not as it should be: \d+ requests failed: \{'ValueError: nonsense'", capsys.readouterr().out)
+    ended = CliRunner().invoke(app, ["demo", "--scale", "0.02"])
+    assert ended.exit_code == 1
+    assert re.search(r"not as it should be: \d+ requests failed: \{'ValueError: nonsense'", ended.stdout)
 
 
 def in_terminal(columns: int, lines: int, **environment: str) -> tuple[int, str]:

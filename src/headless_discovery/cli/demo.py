@@ -1,4 +1,4 @@
-"""`make demo`: a headless service on this machine, watched live. Ends by itself within 20 seconds.
+"""`demo`, which `make demo` runs: a headless service on this machine, watched live. Ends by itself within 20 seconds.
 
 Everything is real but small: a DNS server that behaves like CoreDNS, HTTP servers as pods, a client that calls them
 through the library while pods come, go and restart and DNS fails. The exit code is 0 only if every change was seen
@@ -7,24 +7,21 @@ and no request failed.
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
+from typing import Annotated
 
-try:
-    from rich.console import Console
-    from rich.live import Live
-except ModuleNotFoundError:
-    sys.exit('The demo draws with rich, which is not installed: pip install "headless-discovery[cli]"')
-
+import typer
+from rich.console import Console
+from rich.live import Live
 from tenacity import wait_random
 
 from .. import HeadlessService
 from .demo_client import Observer, Spread, Spreads, Traffic
 from .demo_cluster import PORT_NAME, Cluster, Endpoint
 from .demo_view import Done, View, World
+from .output import Code
 
 ACTS = 8
 PATIENCE = 10.0  # seconds for which a change may be late before the demo calls it missing
@@ -154,22 +151,29 @@ class Story:
         time.sleep(seconds * self._scale)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo. Returns 0 if all was as it should be, 1 if not, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="headless_discovery.cli.demo", description=main.__doc__)
-    parser.add_argument("--plain", action="store_true", help="print lines instead of drawing, as without a terminal")
-    parser.add_argument("--scale", type=float, default=1.0, metavar="X", help="pauses X times as long; 0.1 is hasty")
-    parser.add_argument("--one-address", action="store_true", help="all pods on 127.0.0.1, a port each")
-    options = parser.parse_args(arguments)
+def demo(
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Print lines instead of drawing, as without a terminal.")
+    ] = False,
+    scale: Annotated[float, typer.Option(metavar="X", help="Pauses X times as long; 0.1 is hasty.")] = 1.0,
+    one_address: Annotated[bool, typer.Option("--one-address", help="All pods on 127.0.0.1, a port each.")] = False,
+) -> None:
+    """A headless service with three real HTTP servers as pods on this machine, watched live.
+
+    Pods come, go and restart, and DNS fails; ends by itself within 20 seconds. The exit code is 0 only if all was as it
+    should be.
+    """
     console = Console(highlight=False)
-    live = console.is_terminal and not console.is_dumb_terminal and not options.plain
+    live = console.is_terminal and not console.is_dumb_terminal and not plain
     try:
-        return _run(console, live=live, scale=options.scale, one_address=options.one_address)
+        problems = _run(console, live=live, scale=scale, one_address=one_address)
     except KeyboardInterrupt:
-        return 130
+        raise typer.Exit(Code.INTERRUPTED) from None
+    raise typer.Exit(Code.FINDING if problems else Code.PEERS)
 
 
-def _run(console: Console, *, live: bool, scale: float, one_address: bool) -> int:
+def _run(console: Console, *, live: bool, scale: float, one_address: bool) -> list[str]:
+    """What was not as it should be."""
     hasty = scale < 1  # DNS counts TTLs in whole seconds; with TTL 0 the library asks every min_ttl
     with ExitStack() as stack:
         cluster = stack.enter_context(Cluster(3, ttl=0 if hasty else 1, one_address=one_address))
@@ -191,12 +195,8 @@ def _run(console: Console, *, live: bool, scale: float, one_address: bool) -> in
         with traffic, _live(console, view) if live else nullcontext():
             story.run()
         view.summary(story.problems)
-    return 1 if story.problems else 0
+    return story.problems
 
 
 def _live(console: Console, view: View) -> Live:
     return Live(console=console, get_renderable=view.frame, screen=True, refresh_per_second=10)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -17,30 +16,10 @@ from rich.text import Text
 from .. import Change, HeadlessService, Peer
 from .demo_client import KEYS, Observer, Spread, Spreads, Traffic
 from .demo_cluster import Cluster, Endpoint
+from .output import COLOURS, STATES, Glyphs
 
-COLOURS = ("cyan", "magenta", "green", "yellow", "bright_blue", "bright_red", "bright_black")
-STATES = {"fresh": "green", "stale": "yellow", "empty": "red", "starting": "cyan", "closed": "red"}
 TWO_COLUMNS = 88  # terminals of at least this width have peers and changes side by side
 PAGE_SECONDS = 3.0  # where not all strategies fit, they take turns
-
-
-class Glyphs(NamedTuple):
-    """Signs, for terminals that have Unicode and for those that have not."""
-
-    dot: str
-    plus: str
-    minus: str
-    good: str
-    bad: str
-    gap: str
-    fills: str
-    box: box.Box
-
-    @classmethod
-    def of(cls, console: Console) -> Glyphs:
-        if console.encoding.lower().startswith("utf"):
-            return cls("●", "+", "−", "✓", "✗", " · ", "█▒", box.ROUNDED)
-        return cls("*", "+", "-", "ok", "!!", " | ", "#=", box.ASCII)
 
 
 class Done(NamedTuple):
@@ -244,7 +223,7 @@ class View:
         return [dns, traffic]
 
     def _colour(self, peer: Peer | None) -> str:
-        return COLOURS[-1] if peer is None or peer.ordinal is None else COLOURS[peer.ordinal % (len(COLOURS) - 1)]
+        return "bright_black" if peer is None or peer.ordinal is None else COLOURS[peer.ordinal % len(COLOURS)]
 
     # The end.
 

@@ -1,0 +1,118 @@
+"""What all commands say alike: exit codes, consoles, signs, JSON, errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any, NamedTuple, NoReturn
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+
+from .. import LookupFailed, Peer, PeerSet, TargetError
+
+COLOURS = ("cyan", "magenta", "green", "yellow", "bright_blue", "bright_red")
+STATES = {"fresh": "green", "stale": "yellow", "empty": "red", "starting": "cyan", "closed": "red"}
+WIDE = 10_000  # columns, where there is no terminal: a line that is read by a program is not to be broken
+
+
+class Code(IntEnum):
+    """Exit codes, for scripts."""
+
+    PEERS = 0
+    FINDING = 1
+    BAD_TARGET = 2  # also what typer exits with after a wrong option
+    NO_PEERS = 3
+    LOOKUP_FAILED = 4
+    INTERRUPTED = 130
+
+
+class Glyphs(NamedTuple):
+    """Signs, for terminals that have Unicode and for those that have not."""
+
+    dot: str
+    plus: str
+    minus: str
+    good: str
+    bad: str
+    gap: str
+    fills: str
+    box: box.Box
+
+    @classmethod
+    def of(cls, console: Console) -> Glyphs:
+        if console.encoding.lower().startswith("utf"):
+            return cls("●", "+", "−", "✓", "✗", " · ", "█▒", box.ROUNDED)
+        return cls("*", "+", "-", "ok", "!!", " | ", "#=", box.ASCII)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Colours and a width only where there is a terminal; rich heeds NO_COLOR, FORCE_COLOR, COLUMNS and TERM."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = WIDE
+    return made
+
+
+def print_json(value: Mapping[str, Any], *, indent: int | None = 2) -> None:
+    """To stdout, at once. `indent=None` makes it one line."""
+    sys.stdout.write(json.dumps(value, indent=indent) + "\n")
+    sys.stdout.flush()
+
+
+def peer_json(peer: Peer) -> dict[str, Any]:
+    return {
+        "address": peer.address,
+        "port": peer.port,
+        "hostname": peer.hostname,
+        "priority": peer.priority,
+        "weight": peer.weight,
+        "identity": peer.identity,
+    }
+
+
+def peers_json(target: str, peers: PeerSet, **more: Any) -> dict[str, Any]:
+    """What every `--json` object begins with, and what the command adds."""
+    return {"target": target, "peers": [peer_json(peer) for peer in peers], **more}
+
+
+def fail(code: Code, message: object) -> NoReturn:
+    """One message on stderr, and the end."""
+    console(stderr=True).print(f"[bold red]headless-discovery:[/] {escape(as_options(str(message)))}", soft_wrap=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """The library's errors become messages and exit codes."""
+    try:
+        yield
+    except TargetError as error:
+        fail(Code.BAD_TARGET, error)
+    except LookupFailed as error:
+        fail(Code.LOOKUP_FAILED, error)
+
+
+_OPTION_OF = {"nameservers": "server", "allow_networks": "allow-network"}
+_KEYWORD = re.compile(
+    r"\b(port|protocol|family|zone_policy|zone|nameservers|resolv_conf|tcp|timeout|answers|allow_networks|max_peers"
+    r"|min_ttl|max_ttl|empty_grace|max_stale|exclude_self)=(?:'([^']*)'|\"([^\"]*)\"|([\w.]+))?"
+)
+
+
+def as_options(message: str) -> str:
+    """The library speaks of keyword arguments: `port='http'` is `--port http` here."""
+
+    def option(found: re.Match[str]) -> str:
+        name = _OPTION_OF.get(found[1], found[1].replace("_", "-"))
+        value = next((value for value in found.groups()[1:] if value is not None), None)
+        return f"--{name}" if value is None else f"--{name} {value}"
+
+    return _KEYWORD.sub(option, message)
