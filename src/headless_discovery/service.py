@@ -11,7 +11,7 @@ import os
 import random
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from .answer import Answer
 from .asker import Asker, Askers, Asking
@@ -43,6 +43,15 @@ class ServiceHost(Host, Protocol):
     def stagger(self) -> float:
         """When the next new service may ask first."""
         ...
+
+
+class Heard(NamedTuple):
+    """What came of one lookup: the answer or why there is none, the queries it took and its duration in seconds."""
+
+    question: Question
+    result: Answer | LookupFailed
+    queries: int
+    took: float
 
 
 class NotReady(Exception):
@@ -95,6 +104,7 @@ class _Name:
         self.membership = membership
         self.asking: Asking | None = None
         self.in_flight = False
+        self.asked_at = 0.0
         self.timer: Handle | None = None
         self.ended_at: float | None = None  # the last lookup, whatever came of it
         self.waiting: list[_Round] = []
@@ -144,6 +154,7 @@ class Service:
         self.live: Live | Starting | Closed = Starting()
         self.watchers = Watchers()
         self.error: DiscoveryError | None = None  # why there is no first answer
+        self.heard: Callable[[Heard], None] | None = None  # told of each lookup once it is taken in; must not wait
         self._pickers = Pickers(strategy, target.text, self._built)
         self._backoff = backoff
         self._exclude_self = exclude_self
@@ -259,7 +270,7 @@ class Service:
         if name.membership.expired(now):
             self._swap()
         if now >= name.membership.due and not name.in_flight:
-            name.in_flight = True
+            name.in_flight, name.asked_at = True, now
             asking = name.asker.ask(name.membership.held(), partial(self._ended, name))
             name.asking = asking if name.in_flight else None
         elif not name.in_flight:
@@ -281,6 +292,8 @@ class Service:
         else:
             membership.failed(result, now)
         error = membership.error if membership.failures > failed_before else None
+        if self.heard is not None:
+            self.heard(Heard(name.question, result, queries, now - name.asked_at))
         self._sleep(name)
         if membership.sampling:
             if changed and isinstance(self.live, Live):
