@@ -9,6 +9,7 @@ import typer
 from .. import __version__
 from .demo import demo
 from .resolve import resolve
+from .watch import watch
 
 app = typer.Typer(
     name="headless-discovery",
@@ -38,5 +39,5 @@ def options(
     """
 
 
-for command in (resolve, demo):
+for command in (resolve, watch, demo):
     app.command()(command)

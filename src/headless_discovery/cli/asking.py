@@ -11,6 +11,7 @@ import typer
 
 from .. import HeadlessService
 from ..options import Protocol
+from ..service import Heard
 from ..settings import Answers, Family, Tcp
 from .output import told
 
@@ -117,9 +118,12 @@ class Asking:
     ] = 10_000
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False
 
-    def service(self, **more: Any) -> HeadlessService:
-        """The service that these options ask for; `more` are others of its keyword arguments. Raises `TargetError`."""
-        return HeadlessService(
+    def service(self, heard: Callable[[Heard], None] | None = None, **more: Any) -> HeadlessService:
+        """The service that these options ask for; `more` are others of its keyword arguments. Raises `TargetError`.
+
+        `heard` is called on the library's I/O thread after each lookup; it must not wait.
+        """
+        service = HeadlessService(
             self.target,
             self.port,
             protocol=self.protocol,
@@ -140,6 +144,8 @@ class Asking:
             max_peers=self.max_peers,
             **more,
         )
+        service._service.heard = heard
+        return service
 
 
 def asks(command: Callable[Concatenate[Asking, P], None]) -> Callable[..., None]:
@@ -150,8 +156,9 @@ def asks(command: Callable[Concatenate[Asking, P], None]) -> Callable[..., None]
 
     def run(**given: Any) -> None:
         shared = {field.name: given.pop(field.name) for field in fields(Asking)}
-        with told():
-            command(Asking(**shared), **given)  # type: ignore[call-arg]
+        asking = Asking(**shared)
+        with told(asking.target, json=asking.json):
+            command(asking, **given)  # type: ignore[call-arg]
 
     hints = get_type_hints(Asking, include_extras=True)
     parameters = [

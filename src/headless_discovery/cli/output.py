@@ -8,8 +8,9 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import typer
 from rich import box
@@ -61,6 +62,11 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
+def moment() -> str:
+    """Now, in UTC, as RFC 3339 has it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def print_json(value: Mapping[str, Any], *, indent: int | None = 2) -> None:
     """To stdout, at once. `indent=None` makes it one line."""
     sys.stdout.write(json.dumps(value, indent=indent) + "\n")
@@ -68,7 +74,7 @@ def print_json(value: Mapping[str, Any], *, indent: int | None = 2) -> None:
 
 
 def peer_json(peer: Peer) -> dict[str, Any]:
-    return {
+    found: dict[str, Any] = {
         "address": peer.address,
         "port": peer.port,
         "hostname": peer.hostname,
@@ -76,6 +82,7 @@ def peer_json(peer: Peer) -> dict[str, Any]:
         "weight": peer.weight,
         "identity": peer.identity,
     }
+    return found | {"addresses": peer.addresses} if len(peer.addresses) > 1 else found
 
 
 def peers_json(target: str, peers: PeerSet, **more: Any) -> dict[str, Any]:
@@ -83,21 +90,21 @@ def peers_json(target: str, peers: PeerSet, **more: Any) -> dict[str, Any]:
     return {"target": target, "peers": [peer_json(peer) for peer in peers], **more}
 
 
-def fail(code: Code, message: object) -> NoReturn:
-    """One message on stderr, and the end."""
+def complain(message: object) -> None:
+    """One message on stderr."""
     console(stderr=True).print(f"[bold red]headless-discovery:[/] {escape(as_options(str(message)))}", soft_wrap=True)
-    raise typer.Exit(code)
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """The library's errors become messages and exit codes."""
+def told(target: str, *, json: bool) -> Iterator[None]:
+    """The library's errors become a message, with `json` also an object with `error` on stdout, and an exit code."""
     try:
         yield
-    except TargetError as error:
-        fail(Code.BAD_TARGET, error)
-    except LookupFailed as error:
-        fail(Code.LOOKUP_FAILED, error)
+    except (TargetError, LookupFailed) as error:
+        if json:
+            print_json(peers_json(target, PeerSet(), error=as_options(str(error))))
+        complain(error)
+        raise typer.Exit(Code.BAD_TARGET if isinstance(error, TargetError) else Code.LOOKUP_FAILED) from None
 
 
 _OPTION_OF = {"nameservers": "server", "allow_networks": "allow-network"}
