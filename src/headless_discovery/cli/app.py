@@ -8,6 +8,7 @@ import typer
 
 from .. import __version__
 from .demo import demo
+from .pick import pick
 from .resolve import resolve
 from .watch import watch
 
@@ -39,5 +40,5 @@ def options(
     """
 
 
-for command in (resolve, watch, demo):
+for command in (resolve, watch, pick, demo):
     app.command()(command)

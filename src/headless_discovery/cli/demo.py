@@ -18,10 +18,11 @@ from rich.live import Live
 from tenacity import wait_random
 
 from .. import HeadlessService
-from .demo_client import Observer, Spread, Spreads, Traffic
+from .demo_client import KEYS, Observer, Traffic
 from .demo_cluster import PORT_NAME, Cluster, Endpoint
 from .demo_view import Done, View, World
 from .output import Code
+from .spread import Spread, Spreads
 
 ACTS = 8
 PATIENCE = 10.0  # seconds for which a change may be late before the demo calls it missing
@@ -185,7 +186,7 @@ def _run(console: Console, *, live: bool, scale: float, one_address: bool) -> li
             min_ttl=scale if hasty else 1.0,
             retry_wait=wait_random(0.1, 0.5),
         )
-        observer, spreads, traffic = Observer(), Spreads(), Traffic(service)
+        observer, spreads, traffic = Observer(), Spreads(KEYS), Traffic(service)
         world = World(cluster, service, observer, traffic, spreads, ACTS)
         view = View(console, world, live=live)
         observer.told = view.changed

@@ -9,18 +9,14 @@ import http.client
 import random
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .. import Change, HeadlessService, Peer, PeerSet
-from ..balance import Picker, Strategy, acquire, make
-from ..balance.registry import BY_NAME
 from .demo_cluster import Endpoint
 
 KEYS = tuple(f"user-{number}" for number in range(3000))
-PROBES = 100
-IN_FLIGHT = 16  # leases held at a time when picks are counted, so that load-aware strategies have load to see
 
 
 class Traffic:
@@ -76,61 +72,6 @@ def _get(peer: Peer, attempts: list[Peer]) -> bytes:
         return body
     finally:
         connection.close()
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How one strategy's picks for `KEYS` fall on the peers."""
-
-    strategy: str
-    picks: Counter[Peer]
-    owners: tuple[str, ...] | None  # by key, for strategies that give a key the same peer each time
-    moved: float | None = None  # share of the keys whose owner is another one than before the last change
-
-    @property
-    def peak(self) -> float:
-        """The busiest peer's share as a multiple of the mean; 1 is even."""
-        return max(self.picks.values()) * len(self.picks) / sum(self.picks.values()) if self.picks else 0.0
-
-
-class Spreads:
-    """Every built-in strategy that needs no arguments, over the same sets."""
-
-    def __init__(self, names: Iterable[str] = BY_NAME) -> None:
-        self._strategies: dict[str, Strategy] = {}
-        self._pickers: dict[str, Picker] = {}
-        self.all: list[Spread] = []
-        for name in names:
-            try:
-                self._strategies[name] = make(name)
-            except TypeError:
-                continue  # one that wants to know something first
-
-    def update(self, peers: PeerSet) -> None:
-        before = {spread.strategy: spread.owners for spread in self.all}
-        self.all = [self._spread(name, peers, before.get(name)) for name in self._strategies]
-
-    def _spread(self, name: str, peers: PeerSet, before: Sequence[str] | None) -> Spread:
-        picker = self._pickers[name] = self._strategies[name].build(peers, self._pickers.get(name))
-        picks: Counter[Peer] = Counter(dict.fromkeys(peers, 0))
-        held: deque[Callable[[], None]] = deque()
-        chosen: list[Peer] = []
-        for key in KEYS:
-            lease = acquire(picker, key)
-            held.append(lease.release)
-            if len(held) > IN_FLIGHT:
-                held.popleft()()
-            chosen.append(lease.peer)
-        for release in held:
-            release()
-        picks.update(chosen)
-        # By key, if asking again in another order gives the same peers.
-        again = [picker.pick(key) for key in reversed(KEYS[:PROBES])]
-        owners = tuple(peer.identity for peer in chosen) if again[::-1] == chosen[:PROBES] else None
-        if owners is None or before is None:
-            return Spread(name, picks, owners)
-        moved = sum(now != then for now, then in zip(owners, before, strict=True)) / len(KEYS)
-        return Spread(name, picks, owners, moved)
 
 
 def _endpoint(peer: Peer) -> Endpoint:

@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import Change, HeadlessService, Peer
-from .demo_client import KEYS, Observer, Spread, Spreads, Traffic
+from .demo_client import KEYS, Observer, Traffic
 from .demo_cluster import Cluster, Endpoint
-from .output import COLOURS, STATES, Glyphs
+from .output import STATES, Glyphs, colour
+from .spread import Spread, Spreads
 
 TWO_COLUMNS = 88  # terminals of at least this width have peers and changes side by side
 PAGE_SECONDS = 3.0  # where not all strategies fit, they take turns
@@ -79,7 +80,7 @@ class View:
             (self.glyphs.minus, change.removed, "red"),
         ):
             for peer in peers:
-                line = Text.assemble((f"{sign} ", style), (f"{_pod(peer):7}", self._colour(peer)), f"{peer.netloc}")
+                line = Text.assemble((f"{sign} ", style), (f"{_pod(peer):7}", colour(peer)), f"{peer.netloc}")
                 line.append(after, "dim")
                 self._say(line)
 
@@ -151,7 +152,7 @@ class View:
         now = time.monotonic()
         for peer in peers:
             endpoint: Endpoint = (peer.address, peer.port or 0)
-            name = Text.assemble((f"{self.glyphs.dot} {_pod(peer)}", self._colour(peer)))
+            name = Text.assemble((f"{self.glyphs.dot} {_pod(peer)}", colour(peer)))
             age = now - world.observer.joined.get(endpoint, now)
             table.add_row(name, peer.netloc, f"{served[endpoint]:,}", Text(f"{age:.0f} s", "dim"))
         for _ in range(rows - 1 - len(peers)):
@@ -193,7 +194,7 @@ class View:
             cells, place = round(at / total * width) - place, round(at / total * width)
             label = "" if peer.ordinal is None else str(peer.ordinal)
             fill = self.glyphs.fills[index % 2] if plain else " "
-            style = "" if plain else f"black on {self._colour(peer)}"
+            style = "" if plain else f"black on {colour(peer)}"
             bar.append(label.center(cells, fill) if cells >= len(label) else fill * cells, style)
         return bar
 
@@ -221,9 +222,6 @@ class View:
         for line in (dns, traffic):
             line.truncate(width)
         return [dns, traffic]
-
-    def _colour(self, peer: Peer | None) -> str:
-        return "bright_black" if peer is None or peer.ordinal is None else COLOURS[peer.ordinal % len(COLOURS)]
 
     # The end.
 

@@ -13,7 +13,7 @@ from .. import Change, HeadlessService, LookupFailed, Peer, PeerSet, Status
 from ..model import Endpoint
 from ..service import Heard
 from .lookups import Lookups, milliseconds
-from .output import STATES, Glyphs, as_options, moment, peer_json, peers_json
+from .output import STATES, Glyphs, as_options, moment, peer_json, peers_json, plural
 from .scripts import Output, Ran
 
 LISTED = 20  # peers of one change that get a line of their own
@@ -64,7 +64,7 @@ class Chronicle:
             )
             if peers
         ]
-        head = Text(f"{len(change.current)} peer{'s' * (len(change.current) != 1)}", "bold")
+        head = Text(plural(len(change.current), "peer"), "bold")
         if self._first:
             kind = "peers"
         else:
@@ -99,7 +99,11 @@ class Chronicle:
         failed = isinstance(result, LookupFailed)
         if failed and not self._failing:
             text = as_options(str(result))
-            what = "no answer yet" if self._first else f"DNS fails; {len(self.peers)} peers stay"
+            what = (
+                "no answer yet"
+                if self._first
+                else f"DNS fails; {plural(len(self.peers), 'peer')} stay{'s' * (len(self.peers) == 1)}"
+            )
             self.tell(Event("failure", [Text(f"{self.glyphs.bad} {what}: {text}", "yellow")], {"error": text}))
         elif not failed and self._failing:
             self.tell(Event("answered", [Text(f"{self.glyphs.good} DNS answers again", "green")], {}))
@@ -123,7 +127,7 @@ class Chronicle:
         self.ran = ran
         took = milliseconds(ran.seconds)
         if ran.well:
-            line = Text(f"{self.glyphs.good} {ran.script} ran for {len(ran.peers)} peers, in {took}", "green")
+            line = Text(f"{self.glyphs.good} {ran.script} ran for {plural(len(ran.peers), 'peer')}, in {took}", "green")
         else:
             again = "" if ran.retry_in is None else f"; again in {ran.retry_in:.1f} s, or when the peers change"
             line = Text(f"{self.glyphs.bad} {ran.script} failed after {took}: {ran.problem}{again}", "bold red")

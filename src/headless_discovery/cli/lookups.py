@@ -11,6 +11,7 @@ from ..message import TYPE_NAMES
 from ..model import PeerSet, packed_address
 from ..service import Heard
 from ..target import Question
+from .output import plural
 
 
 @dataclass
@@ -66,10 +67,10 @@ class Lookups:
             said = ", ".join(f"{TYPE_NAMES[part.rdtype]} {_said(part)}, TTL {part.ttl:g} s" for part in answer.parts)
             transport = "TCP" if answer.tcp else "UDP"
             several = f" in {len(all_of_one)} answers" if len(all_of_one) > 1 else ""
-            queries = sum(heard.queries for heard in all_of_one)
+            queries = plural(sum(heard.queries for heard in all_of_one), "query", "queries")
             yield (
                 f"{_name(question, answer)}: {said}, from {answer.server} over {transport}{several}, "
-                f"{queries} {'query' if queries == 1 else 'queries'}, {milliseconds(_seconds(all_of_one))}, "
+                f"{queries}, {milliseconds(_seconds(all_of_one))}, "
                 f"{'complete' if _complete(answer) else 'incomplete'}"
             )
 
@@ -116,7 +117,7 @@ def _name(question: Question, answer: Answer) -> str:
 def _said(part: Part) -> str:
     if part.negative:
         return "NXDOMAIN" if part.nxdomain else "NODATA"
-    return f"{len(part.members):,} record{'s' * (len(part.members) != 1)}"
+    return plural(len(part.members), "record")
 
 
 def _complete(answer: Answer) -> bool:

@@ -16,6 +16,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from .. import LookupFailed, Peer, PeerSet, TargetError
 
@@ -60,6 +61,21 @@ def console(*, stderr: bool = False) -> Console:
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = WIDE
     return made
+
+
+def colour(peer: Peer | None) -> str:
+    """A colour that goes with the pod, not with its place in the set."""
+    return "bright_black" if peer is None or peer.ordinal is None else COLOURS[peer.ordinal % len(COLOURS)]
+
+
+def plural(number: int, noun: str, nouns: str | None = None) -> str:
+    """`1 peer`, `1,000 peers`."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def hostname_cell(peer: Peer) -> Text:
+    """Of what does not fit into a table, hostnames give way first."""
+    return Text(peer.hostname or "-", no_wrap=True, overflow="ellipsis")
 
 
 def moment() -> str:

@@ -16,7 +16,7 @@ from ..service import Heard
 from .asking import Asking, asks
 from .lookups import Lookups
 from .mailbox import Mailbox
-from .output import Code, Glyphs, as_options, complain, console, moment, peers_json, print_json
+from .output import Code, Glyphs, as_options, complain, console, hostname_cell, moment, peers_json, print_json
 
 
 @asks
@@ -104,10 +104,11 @@ def _table(peers: PeerSet, lookups: Lookups) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("ADDRESS", no_wrap=True)
     table.add_column("PORT", no_wrap=True, justify="right")
-    table.add_column("HOSTNAME", no_wrap=True, overflow="ellipsis")
+    table.add_column("HOSTNAME")
     for name in ("PRIO", "WEIGHT", "TTL"):
         table.add_column(name, no_wrap=True, justify="right")
     for peer, ttl in zip(peers, lookups.ttls(peers), strict=True):
-        cells = (peer.address, peer.port, peer.hostname, peer.priority, peer.weight, ttl)
-        table.add_row(*("-" if cell is None else str(cell) for cell in cells))
+        port = "-" if peer.port is None else str(peer.port)
+        rest = (str(peer.priority), str(peer.weight), "-" if ttl is None else str(ttl))
+        table.add_row(peer.address, port, hostname_cell(peer), *rest)
     return table

@@ -14,9 +14,9 @@ from rich.text import Text
 from .. import Peer
 from .events import Chronicle, Event
 from .lookups import milliseconds
-from .output import STATES, Glyphs, as_options
+from .output import STATES, Glyphs, as_options, hostname_cell, plural
 
-SIDE_BY_SIDE = 110  # columns from which on the log stands beside the peers
+SIDE_BY_SIDE = 150  # columns from which on the log stands beside the peers
 
 
 class WatchView:
@@ -32,6 +32,8 @@ class WatchView:
     def tell(self, event: Event) -> None:
         clock = Text(time.strftime("%H:%M:%S "), "dim")
         first, *more = event.lines
+        if event.kind == "peers":  # they stand above
+            more = []
         self._log.append(clock + first)
         self._log.extend(Text("         ") + line for line in more)
 
@@ -46,7 +48,7 @@ class WatchView:
         else:
             rows = max(1, min(len(peers) + 1, (room - 2) * 3 // 5))
             log_rows = max(1, room - 2 - rows)
-        peers_panel = self._panel(f"{len(peers)} peers", self._peers(peers, rows))
+        peers_panel = self._panel(plural(len(peers), "peer"), self._peers(peers, rows))
         log_panel = self._panel("what happened", self._lines(log_rows))
         if not beside:
             return Group(*head, peers_panel, log_panel)
@@ -61,8 +63,9 @@ class WatchView:
         chronicle, lasted = self.chronicle, time.monotonic() - self._began
         status = chronicle.service.status
         text = (
-            f"watched {chronicle.service.target} for {age(lasted)}: {len(chronicle.peers)} peers, "
-            f"{chronicle.changes} changes, {status.queries} queries, {status.failures} failed; ended: {why}"
+            f"watched {chronicle.service.target} for {age(lasted)}: {plural(len(chronicle.peers), 'peer')}, "
+            f"{plural(chronicle.changes, 'change')}, {plural(status.queries, 'query', 'queries')}, "
+            f"{status.failures} failed; ended: {why}"
         )
         self.console.print(Text(text))
 
@@ -84,10 +87,11 @@ class WatchView:
         if status.age is not None:
             first.append_text(Text.assemble(gap, f"answer {status.age:.1f} s old"))
         if status.next_refresh_in is not None:
-            first.append_text(Text.assemble(gap, f"next refresh in {status.next_refresh_in:.1f} s"))
+            first.append_text(Text.assemble(gap, f"next in {status.next_refresh_in:.1f} s"))
         if status.age is not None and not status.complete:
             first.append_text(Text.assemble(gap, ("incomplete answers", "yellow")))
-        first.append_text(Text.assemble(gap, f"{self.chronicle.changes} changes", gap, f"{status.queries} queries"))
+        counts = plural(self.chronicle.changes, "change"), plural(status.queries, "query", "queries")
+        first.append_text(Text.assemble(gap, counts[0], gap, counts[1]))
         if status.failures:
             first.append_text(Text.assemble(gap, (f"{status.failures} failed", "yellow")))
         second = Text("   ")
@@ -97,7 +101,7 @@ class WatchView:
             second.append("; ".join(self.chronicle.lookups.lines()), "dim")
         lines = [first, second]
         if (ran := self.chronicle.ran) is not None:
-            how = (f"ran for {len(ran.peers)} peers", "green") if ran.well else (str(ran.problem), "bold red")
+            how = (f"ran for {plural(len(ran.peers), 'peer')}", "green") if ran.well else (str(ran.problem), "bold red")
             lines.append(Text.assemble(f"   {ran.script}: ", how, f" ({milliseconds(ran.seconds)})"))
         for line in lines:
             line.truncate(width, overflow="ellipsis" if self.console.encoding.startswith("utf") else "crop")
@@ -106,7 +110,7 @@ class WatchView:
     def _peers(self, peers: Sequence[Peer], rows: int) -> RenderableType:
         table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
         table.add_column("address", no_wrap=True)
-        table.add_column("hostname", no_wrap=True, ratio=1, overflow="ellipsis")
+        table.add_column("hostname", ratio=1)
         table.add_column("weight", no_wrap=True, justify="right")
         table.add_column("age", no_wrap=True, justify="right")
         now = time.monotonic()
@@ -115,7 +119,7 @@ class WatchView:
             joined = self.chronicle.joined.get(peer.endpoint, now)
             dot = Text.assemble((f"{self._glyphs.dot} ", "green" if now - joined < 5 else "dim"), peer.netloc)
             weight = str(peer.weight) if not peer.priority else f"{peer.priority}/{peer.weight}"
-            table.add_row(dot, peer.hostname or "-", weight, Text(age(now - joined), "dim"))
+            table.add_row(dot, hostname_cell(peer), weight, Text(age(now - joined), "dim"))
         if len(shown) < len(peers):
             table.add_row(Text(f"and {len(peers) - len(shown):,} more", "dim"), "", "", "")
         for _ in range(rows - 1 - len(shown) - (len(shown) < len(peers))):
