@@ -81,12 +81,9 @@ def pick(
 ) -> None:
     """Show which peer gets which key, and how evenly.
 
-    [bold]Examples[/]
-
+    Examples:
       headless-discovery pick headless-svc.moon --port http --strategy rendezvous --keys 10000
-
       headless-discovery pick headless-svc.moon --port http --key user-1 --key user-2
-
       headless-discovery pick headless-svc.moon --port http --simulate 'scale 3 10'
     """
     names = _names(strategy, simulating=simulate is not None)

@@ -28,12 +28,9 @@ def resolve(
 ) -> None:
     """Ask DNS and show all peers.
 
-    [bold]Examples[/]
-
+    Examples:
       headless-discovery resolve headless-svc.moon --port http
-
       headless-discovery resolve headless-svc.moon --server 10.96.0.10 --json
-
       headless-discovery resolve dns://10.96.0.10/headless-svc.moon.svc.cluster.local:8080
     """
     if watch:

@@ -87,12 +87,9 @@ def watch(
     Without a terminal it writes a line for each event, with --json an object. Scripts get the whole set on stdin and in
     $HEADLESS_PEERS. One runs at a time, for the newest set; one that fails is run again.
 
-    [bold]Examples[/]
-
+    Examples:
       headless-discovery watch headless-svc.moon --port http
-
       headless-discovery watch headless-svc.moon --port http --on-change 'cat > /etc/peers; kill -HUP 1'
-
       headless-discovery watch headless-svc.moon --json | jq -r .event
     """
     commands = Commands(on_start, on_change, line, script_timeout)
