@@ -8,6 +8,7 @@ import socket
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated, TypeAlias
 
 import typer
@@ -147,7 +148,10 @@ class _Watch:
         reason: signal.Signals | None = None
         state = None
         if state_file is not None:
-            state = self._stack.enter_context(closing(State(state_file, self._service.target)))
+            try:
+                state = self._stack.enter_context(closing(State(state_file, self._service.target)))
+            except OSError as error:
+                raise typer.BadParameter(str(error), param_hint="--state") from None
             reason = self._locked(state)
         if reason is None:
             if commands:
@@ -157,9 +161,7 @@ class _Watch:
             self._service.watch(self._mailbox.put)
             reason = self._until_the_end(only_start=bool(commands) and commands.on_change is None)
         self._service.close()
-        while (item := self._mailbox.get(0)) is not None:  # what was seen before the end counts
-            self._take(item)
-        code = self._finish(grace)
+        code = self._finish(reason, grace)
         if code == 0 and reason is signal.SIGINT:
             code = Code.INTERRUPTED
         why = "on-start is done" if reason is None else reason.name
@@ -192,33 +194,53 @@ class _Watch:
                 self._take(item)
         return None
 
-    def _finish(self, grace: float) -> int:
-        """Let the last run end, and if it was not for the last set, have one more."""
+    def _finish(self, reason: signal.Signals | None, grace: float) -> int:
+        """What was seen before the end counts: let the last run end; if it was for an older set, have one more."""
+        again = self._take_all()
         scripts = self._scripts
         if scripts is None:
             return 0
         scripts.end()
+        if reason is not None and not scripts.settled:
+            text = f"{reason.name}: the script has {grace:g} s for the last set; another {reason.name} ends it at once"
+            self._chronicle.remark("ending", text, reason=reason.name)
         deadline = time.monotonic() + grace
-        killed = False
         while not scripts.over:
-            item = self._next(0.1)
-            if item is not None and not isinstance(item, signal.Signals):
-                self._take(item)
-            elif not killed and (item is not None or time.monotonic() > deadline):
-                killed = True
-                why = f"--grace {grace:g} is over" if item is None else f"{item.name} again"
+            if again is not None or time.monotonic() > deadline:
+                why = f"--grace {grace:g} is over" if again is None else f"{again.name} again"
                 self._chronicle.remark("killed", f"{why}: the script is ended", reason=why)
                 scripts.kill()
-        while (item := self._mailbox.get(0)) is not None:
-            self._take(item)
+                deadline = inf
+            again = None
+            match item := self._next(0.1):
+                case signal.Signals():
+                    again = item
+                case None:
+                    pass
+                case _:
+                    self._take(item)
+        self._take_all()
         return 0 if scripts.settled else Code.FINDING
 
-    def _next(self, timeout: float) -> Item | signal.Signals | None:
-        if self._view is not None:
-            self._live.refresh()
-        return self._mailbox.get(timeout)
+    def _take_all(self) -> signal.Signals | None:
+        """All that is there already; the signal among it."""
+        found = None
+        while (item := self._mailbox.get(0)) is not None:
+            if isinstance(item, signal.Signals):
+                found = item
+            else:
+                self._take(item)
+        return found
 
-    def _take(self, item: Item | signal.Signals) -> None:
+    def _next(self, timeout: float) -> Item | signal.Signals | None:
+        item = self._mailbox.get(0)
+        if item is None:
+            if self._view is not None:
+                self._live.refresh()
+            item = self._mailbox.get(timeout)
+        return item
+
+    def _take(self, item: Item) -> None:
         chronicle = self._chronicle
         match item:
             case Change():

@@ -44,9 +44,9 @@ class WatchView:
         room = height - len(head) - 2
         beside = width >= SIDE_BY_SIDE
         if beside:
-            rows = log_rows = max(1, room)
+            rows = log_rows = max(2, room)
         else:
-            rows = max(1, min(len(peers) + 1, (room - 2) * 3 // 5))
+            rows = max(2, min(len(peers) + 1, (room - 2) * 3 // 5))
             log_rows = max(1, room - 2 - rows)
         peers_panel = self._panel(plural(len(peers), "peer"), self._peers(peers, rows))
         log_panel = self._panel("what happened", self._lines(log_rows))

@@ -1,0 +1,378 @@
+"""`watch`: what happens, live, as lines and as JSON; scripts are told, whatever DNS, they and signals do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("typer")
+
+from headless_discovery.testing import DNSServer
+from headless_discovery.testing.cluster import Service
+
+from .running import COLOUR, QUICK, Terminal, event, invoke, process, run, until
+
+NAME = "headless-svc.moon.svc.cluster.local"
+
+
+@pytest.fixture
+def web(headless_dns: DNSServer) -> Service:
+    return headless_dns.service("headless-svc", "moon", pods=3, ports={"http": 8080})
+
+
+@pytest.fixture
+def asking(headless_dns: DNSServer, web: Service) -> list[str]:
+    return ["watch", NAME, "--port", "http", "--server", headless_dns.nameserver, *QUICK]
+
+
+def addresses(found: dict[str, Any]) -> list[str]:
+    return [peer["address"] for peer in found["peers"]]
+
+
+def log(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+# What is told.
+
+
+def test_events_as_json(headless_dns: DNSServer, web: Service, asking: list[str]) -> None:
+    with process(*asking, "--json", "--timeout", "0.5") as watch:
+        first = event(watch, "peers")
+        assert first["target"] == NAME
+        assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
+        assert addresses(first) == [pod.address for pod in web.pods]
+        assert set(first["peers"][0]) == {"address", "port", "hostname", "priority", "weight", "identity"}
+        assert first["status"]["state"] == "fresh"
+        web.scale(4)
+        joined = event(watch, "change")
+        assert addresses(joined) == [pod.address for pod in web.pods]
+        assert [peer["address"] for peer in joined["added"]] == [web.pods[3].address]
+        old = web.pods[0].address
+        web.restart(0)
+        moved = event(watch, "change")
+        while old in addresses(moved):  # a young peer leaves after two answers
+            moved = event(watch, "change")
+        assert [peer["address"] for peer in moved["removed"]] == [old]
+        headless_dns.fail("SERVFAIL")
+        failed = event(watch, "failure")
+        assert "said SERVFAIL" in failed["error"]
+        assert addresses(failed) == [pod.address for pod in web.pods]
+        assert (stale := event(watch, "state"))["status"]["state"] == "stale"
+        assert stale["before"] == "fresh"
+        headless_dns.recover()
+        event(watch, "answered")
+        assert event(watch, "state")["status"]["state"] == "fresh"
+        watch.send_signal(signal.SIGTERM)
+        ended = event(watch, "end")
+        assert (ended["reason"], ended["exit_code"], ended["status"]["state"]) == ("SIGTERM", 0, "closed")
+        assert watch.wait() == 0
+        assert watch.stdout is not None
+        assert watch.stdout.read() == ""
+        assert watch.stderr is not None
+        assert watch.stderr.read() == ""
+
+
+def test_events_as_lines(headless_dns: DNSServer, web: Service, asking: list[str]) -> None:
+    pods = [pod.address for pod in web.pods]
+    with process(*asking) as watch:
+        assert watch.stdout is not None
+        lines = [watch.stdout.readline() for _ in range(4)]
+        stamp = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z "
+        assert re.fullmatch(stamp + "3 peers\n", lines[0])
+        assert lines[1:] == [f"    + {pods[n]}:8080  web-{n}.{NAME}\n" for n in range(3)]
+        headless_dns.fail("SERVFAIL")
+        assert re.match(stamp + f"✗ DNS fails; 3 peers stay: _http._tcp.{NAME} SRV: ", watch.stdout.readline())
+        headless_dns.recover()
+        assert re.fullmatch(stamp + "✓ DNS answers again\n", watch.stdout.readline())
+        watch.send_signal(signal.SIGINT)
+        assert re.fullmatch(stamp + "ended: SIGINT\n", watch.stdout.read())
+        assert watch.wait() == 130
+
+
+def test_what_is_odd_is_told_once(headless_dns: DNSServer) -> None:
+    headless_dns.cluster_ip_service("regular", "moon", ports={"http": 80})
+    target = ["watch", "regular.moon.svc.cluster.local", "--port", "auto", "--server", headless_dns.nameserver]
+    with process(*target, *QUICK, "--json") as watch:
+        assert "is not headless" in event(watch, "warning")["warning"]
+        event(watch, "peers")
+        headless_dns.wait_for_queries(len(headless_dns.queries) + 5)
+        watch.send_signal(signal.SIGTERM)
+        assert watch.stdout is not None
+        assert [json.loads(line)["event"] for line in watch.stdout] == ["end"]
+
+
+def test_a_bad_target_is_told_at_once() -> None:
+    assert invoke("watch", "a..b").exit_code == 2
+    ended = invoke("watch", "a", "--state", "x")
+    assert ended.exit_code == 2
+    assert "--on-start or --on-change" in re.sub(r"[\s│]+", " ", ended.stderr)
+    assert invoke("watch", "10.0.0.1", "--on-change", "true", "--state", "/nonexistent/state").exit_code == 2
+
+
+def test_an_address_needs_no_dns() -> None:
+    with process("watch", "10.0.0.1:80", "--json") as watch:
+        assert addresses(event(watch, "peers")) == ["10.0.0.1"]
+
+
+def test_a_reader_that_goes_away_is_no_reason_for_a_traceback(web: Service, asking: list[str]) -> None:
+    with process(*asking, "--json") as watch:
+        event(watch, "peers")
+        assert watch.stdout is not None
+        watch.stdout.close()
+        web.scale(5)
+        assert watch.wait() != 0
+        assert watch.stderr is not None
+        assert "Traceback" not in watch.stderr.read()
+
+
+# Scripts.
+
+
+def test_scripts_are_told(web: Service, asking: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    scripts = ["--on-start", f"echo start $HEADLESS_COUNT >> {file}", "--on-change", f"cat >> {file}; echo heard"]
+    with process(*asking, "--json", *scripts) as watch:
+        started = event(watch, "script")
+        assert (started["script"], started["exit_code"], started["count"]) == ("on-start", 0, 3)
+        web.scale(4)
+        assert event(watch, "script")["script"] == "on-change"
+        watch.send_signal(signal.SIGTERM)
+        assert watch.wait() == 0
+        assert watch.stderr is not None
+        assert watch.stderr.read() == "heard\n"  # stdout is for JSON
+    assert log(file) == ["start 3", *(f"web-{n}.{NAME}" for n in range(4))]
+
+
+def test_dns_that_fails_first_only_delays(headless_dns: DNSServer, asking: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    headless_dns.fail("SERVFAIL")
+    with process(*asking, "--json", "--on-change", f"echo $HEADLESS_COUNT >> {file}") as watch:
+        assert "said SERVFAIL" in event(watch, "failure")["error"]
+        headless_dns.recover()
+        event(watch, "script")
+        assert log(file) == ["3"]
+
+
+def test_dns_that_fails_later_tells_scripts_nothing(headless_dns: DNSServer, asking: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    with process(*asking, "--json", "--timeout", "0.5", "--on-change", f"echo $HEADLESS_COUNT >> {file}") as watch:
+        event(watch, "script")
+        headless_dns.fail("timeout")
+        event(watch, "state")
+        headless_dns.recover()
+        event(watch, "answered")
+        watch.send_signal(signal.SIGTERM)
+        assert watch.wait() == 0
+    assert log(file) == ["3"]
+
+
+def test_a_script_that_fails_is_run_again(asking: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    script = f"echo $HEADLESS_EVENT >> {file}; test $(wc -l < {file}) -gt 1"
+    with process(*asking, "--json", "--on-change", script) as watch:
+        failed = event(watch, "script")
+        assert (failed["exit_code"], failed["error"]) == (1, "exit code 1")
+        assert event(watch, "script")["exit_code"] == 0
+    assert log(file) == ["start", "start"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_the_last_set_is_told_once_although_a_signal_came(
+    web: Service, asking: list[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    """The signal comes while a script runs for an older set; neither is that run cut off nor the newest set lost."""
+    file, go = tmp_path / "log", tmp_path / "go"
+    script = f"echo begin $HEADLESS_COUNT >> {file}; while [ ! -e {go} ]; do sleep 0.01; done; echo end >> {file}"
+    with process(*asking, "--json", "--on-change", script) as watch:
+        until(lambda: log(file))
+        web.scale(5)
+        while len(event(watch, "change")["peers"]) != 5:
+            pass
+        watch.send_signal(number)
+        go.touch()
+        ended = event(watch, "end")
+        assert ended["reason"] == number.name
+        assert watch.wait() == ended["exit_code"] == (130 if number == signal.SIGINT else 0)
+    assert log(file) == ["begin 3", "end", "begin 5", "end"]
+
+
+def test_a_last_run_that_fails_is_seen_by_the_exit_code(asking: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    with process(*asking, "--json", "--on-change", f"echo x >> {file}; false") as watch:
+        event(watch, "script")
+        watch.send_signal(signal.SIGTERM)
+        assert watch.wait() == 1
+    assert len(log(file)) <= 4  # one more at the end, beside those that were due until then
+
+
+def test_a_second_signal_does_not_wait(asking: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    with process(*asking, "--json", "--on-change", f"touch {file}; sleep 1000") as watch:
+        until(file.exists)
+        watch.send_signal(signal.SIGTERM)
+        assert event(watch, "ending")["reason"] == "SIGTERM"
+        watch.send_signal(signal.SIGTERM)
+        assert event(watch, "killed")["reason"] == "SIGTERM again"
+        assert watch.wait() == 1
+
+
+def test_grace_is_how_long_the_last_run_may_take(asking: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    with process(*asking, "--json", "--grace", "0.1", "--on-change", f"touch {file}; sleep 1000") as watch:
+        until(file.exists)
+        watch.send_signal(signal.SIGTERM)
+        assert event(watch, "killed")["reason"] == "--grace 0.1 is over"
+        assert watch.wait() == 1
+
+
+def test_ctrl_c_does_not_cut_off_a_script(asking: list[str], tmp_path: Path) -> None:
+    """A terminal sends the signal to the whole group of processes; the script is not in it."""
+    file, go = tmp_path / "log", tmp_path / "go"
+    script = f"echo begin >> {file}; while [ ! -e {go} ]; do sleep 0.01; done; echo end >> {file}"
+    with Terminal(*asking, "--on-change", script) as terminal:
+        until(lambda: terminal.shows("3 peers") and log(file))
+        terminal.process.sendintr()
+        terminal.shows("fresh|closed")
+        go.touch()
+        assert terminal.end() == 130
+    assert log(file) == ["begin", "end"]
+
+
+def test_on_start_alone_ends_after_it(asking: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    ran = run(*asking, "--json", "--on-start", f"cat > {file}")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [json.loads(line)["event"] for line in ran.stdout.splitlines()] == ["peers", "script", "end"]
+    assert log(file) == [f"web-{n}.{NAME}" for n in range(3)]
+
+
+def test_the_first_run_waits_for_enough_peers(web: Service, asking: list[str]) -> None:
+    with process(*asking, "--json", "--min-peers", "5", "--on-change", "true") as watch:
+        assert event(watch, "waiting")["missing"] == "2 more peers"
+        web.scale(6)
+        assert event(watch, "script")["count"] in (5, 6)
+        web.scale(1)
+        while event(watch, "script")["count"] > 1:  # later ones do not wait
+            pass
+
+
+def test_the_first_run_waits_for_this_pod(web: Service, asking: list[str]) -> None:
+    own = "10.0.7.7"
+    with process(*asking, "--json", "--wait-for-self", "--on-change", "true", POD_IP=own) as watch:
+        assert event(watch, "waiting")["missing"] == f"this pod, {socket.gethostname()}"
+        web.set_pods([*(pod.address for pod in web.pods), own])
+        assert event(watch, "script")["count"] == 4
+
+
+def test_a_restart_repeats_nothing(web: Service, asking: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    arguments = [
+        *asking,
+        "--json",
+        "--state",
+        str(tmp_path / "state"),
+        "--on-change",
+        f"echo $HEADLESS_COUNT >> {file}",
+    ]
+    for count, kill in ((3, False), (3, True), (4, False)):
+        web.scale(count)
+        with process(*arguments) as watch:
+            event(watch, "peers")
+            until(lambda count=count: log(file) and log(file)[-1] == str(count))
+            watch.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+            watch.wait()
+    assert log(file) == ["3", "4"]
+
+
+def test_a_second_watch_of_the_same_state_waits(asking: list[str], tmp_path: Path) -> None:
+    arguments = [*asking, "--json", "--state", str(tmp_path / "state"), "--on-change", "true"]
+    with process(*arguments) as first:
+        event(first, "script")
+        with process(*arguments) as second:
+            event(second, "waiting")
+            second.send_signal(signal.SIGTERM)
+            assert second.wait() == 0
+        with process(*arguments) as third:
+            event(third, "waiting")
+            first.send_signal(signal.SIGTERM)
+            event(third, "peers")
+
+
+# On a terminal.
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 30), (170, 40), (40, 10)])
+def test_the_view_fits_and_follows(
+    headless_dns: DNSServer, web: Service, asking: list[str], columns: int, lines: int
+) -> None:
+    with Terminal(*asking, columns=columns, lines=lines) as terminal:
+        screen = terminal.shows(r"● fresh(.|\n)*╭─ 3 peers ─+")
+        assert screen[0].startswith(" headless-discovery ")
+        assert "\x1b[?1049h" in terminal.written, "not on a screen of its own"
+        web.scale(5)
+        terminal.shows(r"╭─ 5 peers(.|\n)*╯\n*\Z")  # down to the lower edge
+        if lines >= 24:
+            terminal.shows(r"(● 10\.244\.(.|\n)*){5}")
+            assert terminal.shows(r"\d\d:\d\d:\d\d 5 peers \(\+2\)")
+        headless_dns.fail("SERVFAIL")
+        terminal.shows("SERVFAIL" if columns > 80 else "[45] queries|failed|SRV…|SRV")
+        terminal.process.sendintr()
+        assert terminal.end() == 130
+    assert "\x1b[?1049l" in terminal.written
+    last = " ".join(terminal.written.rpartition("\x1b[?1049l")[2].split())
+    assert re.search(rf"watched {re.escape(NAME)} for \d+s: 5 peers, \d changes?, .*; ended: SIGINT", last)
+
+
+def test_the_view_shows_what_scripts_say(web: Service, asking: list[str]) -> None:
+    with Terminal(*asking, "--on-change", "echo heard of $HEADLESS_COUNT", columns=100) as terminal:
+        terminal.shows(r"\| heard of 3")
+        terminal.shows(r"on-change: ran for 3 peers")
+        web.scale(4)
+        terminal.shows(r"\| heard of 4")
+
+
+def test_many_peers_are_cut(headless_dns: DNSServer) -> None:
+    headless_dns.service("big", "moon", pods=500)
+    with Terminal("watch", "big.moon.svc.cluster.local", "--server", headless_dns.nameserver) as terminal:
+        screen = terminal.shows(r"╭─ 500 peers")
+        shown = sum("● 10.244." in line for line in screen)
+        assert f"and {500 - shown} more" in "\n".join(screen)
+
+
+def test_colours_of_the_view(asking: list[str]) -> None:
+    for environment, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        with Terminal(*asking, **environment) as terminal:
+            terminal.shows("● fresh")
+            assert bool(COLOUR.search(terminal.written)) is coloured
+
+
+def test_a_dumb_terminal_gets_lines(asking: list[str]) -> None:
+    with Terminal(*asking, TERM="dumb") as terminal:
+        terminal.shows(r"Z 3 peers")
+        assert "\x1b" not in terminal.written
+
+
+def test_nohup_is_heeded(asking: list[str], tmp_path: Path) -> None:
+    """Who starts it with SIGHUP ignored wants it to go on."""
+
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    from .running import COMMAND, ENVIRONMENT
+
+    with subprocess.Popen(
+        [*COMMAND, *asking, "--json"], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=ignore
+    ) as watch:
+        event(watch, "peers")
+        os.kill(watch.pid, signal.SIGHUP)
+        watch.send_signal(signal.SIGTERM)
+        assert event(watch, "end")["reason"] == "SIGTERM"
