@@ -16,7 +16,7 @@ from rich.text import Text
 from .. import Peer
 from ..balance.registry import BY_NAME
 from .asking import Asking, asks
-from .output import Code, Glyphs, colour, console, hostname_cell, peers_json, plural, print_json
+from .output import Code, Glyphs, as_options, colour, console, hostname_cell, peers_json, plural, print_json
 from .plot import drawing
 from .simulate import Step, needed, steps
 from .spread import Spread, Spreads
@@ -107,14 +107,20 @@ def pick(
     for step in sets:
         spreads.update(step.peers)
         found.append(spreads.all)
+    if not spreads.all:
+        raise typer.BadParameter("; ".join(spreads.cannot.values()), param_hint="--strategy")
     if asking.json:
-        print_json(peers_json(service.target, peers, **_json(chosen, sets, found, each=each or bool(key))))
+        more = _json(chosen, sets, found, each=each or bool(key))
+        print_json(peers_json(service.target, peers, **more, cannot=spreads.cannot))
     elif simulate is not None:
         _show_moves(out, len(chosen), sets, found)
     elif each or key:
         _show_each(out, chosen, found[0])
     else:
         _show_shares(out, len(chosen), found[0])
+    if not asking.json:
+        for name, why in spreads.cannot.items():
+            out.print(Text(f"{Glyphs.of(out).bad} {name}: {as_options(why)}", "yellow"))
     if draw is not None:
         draw(sets, found)
 

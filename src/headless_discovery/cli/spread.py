@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .. import Peer, PeerSet
+from .. import DiscoveryError, Peer, PeerSet
 from ..balance import Picker, Strategy, acquire, make
 from ..balance.registry import BY_NAME
 
@@ -61,6 +61,7 @@ class Spreads:
         follow: Follow = lambda keys, name: keys,
     ) -> None:
         self.all: list[Spread] = []
+        self.cannot: dict[str, str] = {}  # strategies that have no use for such peers, and why
         self._keys = keys
         self._in_flight = in_flight
         self._follow = follow
@@ -72,7 +73,12 @@ class Spreads:
         before = {spread.strategy: spread.owners for spread in self.all}
         members = frozenset(peer.identity for peer in peers)
         stayed = members & self._members
-        self.all = [self._spread(name, peers, before.get(name), stayed) for name in self._strategies]
+        self.all = []
+        for name in [name for name in self._strategies if name not in self.cannot]:
+            try:
+                self.all.append(self._spread(name, peers, before.get(name), stayed))
+            except DiscoveryError as error:
+                self.cannot[name] = str(error)
         self._members = members
 
     def _spread(self, name: str, peers: PeerSet, before: Sequence[str] | None, stayed: frozenset[str]) -> Spread:
