@@ -7,10 +7,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench simulation fuzz soak fleet breakages lint format wheel docs clean
+.PHONY: help demo test bench simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-12s%s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-12s%s\n' "$$name" "$$what"; done
 
 demo: $(VENV)/.ready  ## a headless service with three pods on this machine, watched live (20 s)
 	@$(BIN)/python -m headless_discovery demo
@@ -47,6 +47,9 @@ format: $(VENV)/.ready-lint  ## let ruff put the code in order
 
 wheel: $(VENV)/.ready-lint  ## build sdist and wheel into dist/, import the wheel in a clean environment
 	@$(BIN)/python .ci/wheel.py
+
+cli-docs: $(VENV)/.ready  ## what the commands on docs/cli.md print
+	@$(BIN)/python docs/cli_page.py
 
 docs: $(VENV)/.ready  ## links in README and docs/ resolve, Python in them runs
 	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)

@@ -30,9 +30,6 @@ for found in pkgutil.walk_packages(headless_discovery.__path__, "headless_discov
         allowed = next((names for part, names in optional.items() if found.name.startswith(part)), set())
         if (error.name or "").partition(".")[0] not in allowed:
             raise
-    except SystemExit as told:  # a program that says which extra it wants
-        if not found.name.startswith("headless_discovery.cli.") or "headless-discovery[cli]" not in str(told):
-            raise
 print(f"imported {done} modules of headless-discovery {headless_discovery.__version__}")
 """
 
