@@ -46,10 +46,13 @@ class ServiceHost(Host, Protocol):
 
 
 class Heard(NamedTuple):
-    """What came of one lookup: the answer or why there is none, the queries it took and its duration in seconds."""
+    """What came of one lookup: the answer or why there is none, the queries it took and its duration in seconds.
+
+    An answer that is refused, for its size, counts as none.
+    """
 
     question: Question
-    result: Answer | LookupFailed
+    result: Answer | DiscoveryError
     queries: int
     took: float
 
@@ -293,7 +296,7 @@ class Service:
             membership.failed(result, now)
         error = membership.error if membership.failures > failed_before else None
         if self.heard is not None:
-            self.heard(Heard(name.question, result, queries, now - name.asked_at))
+            self.heard(Heard(name.question, error or result, queries, now - name.asked_at))
         self._sleep(name)
         if membership.sampling:
             if changed and isinstance(self.live, Live):
