@@ -229,7 +229,7 @@ def test_again_whenever_the_peers_change(headless_dns: DNSServer, web: Service, 
         assert started.stderr is not None
         assert "said SERVFAIL" in started.stderr.readline()
         headless_dns.recover()
-        assert "DNS answers again" in started.stderr.readline()
+        assert f"DNS answers again: _http._tcp.{NAME}\n" in started.stderr.readline()
         web.scale(4)
         found = json.loads(started.stdout.readline())
         assert [peer["address"] for peer in found["peers"]] == [pod.address for pod in web.pods]

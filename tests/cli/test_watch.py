@@ -110,6 +110,33 @@ def test_what_is_odd_is_told_once(headless_dns: DNSServer) -> None:
         assert [json.loads(line)["event"] for line in watch.stdout] == ["end"]
 
 
+def test_of_two_names_the_one_that_fails_is_told_once(headless_dns: DNSServer, web: Service, asking: list[str]) -> None:
+    headless_dns.record("other.example", "A", 1, "10.0.0.9")
+    headless_dns.fail("REFUSED", name="other.example")
+    target = ["watch", f"{NAME},other.example.", "--server", headless_dns.nameserver, *QUICK, "--json"]
+    with process(*target, "--timeout", "0.5") as watch:
+        assert "other.example" in event(watch, "failure")["error"]
+        headless_dns.wait_for_queries(len(headless_dns.queries) + 10)
+        web.scale(4)
+        assert watch.stdout is not None
+        until_change = []
+        while "change" not in until_change:
+            until_change.append(json.loads(watch.stdout.readline())["event"])
+        assert set(until_change) <= {"peers", "state", "change"}
+        headless_dns.recover()
+        assert event(watch, "answered")["name"] == "other.example"
+
+
+def test_an_answer_that_is_refused_is_a_failure(headless_dns: DNSServer) -> None:
+    headless_dns.record("a.example", "A", 1, "10.0.0.1", "10.0.0.2")
+    headless_dns.record("a.example", "AAAA", 1, "fd00::1", "fd00::2")
+    target = ["watch", "a.example.", "--family", "any", "--max-peers", "3", "--server", headless_dns.nameserver]
+    with process(*target, *QUICK, "--json") as watch:
+        assert "4 peers are more than --max-peers 3" in event(watch, "failure")["error"]
+        headless_dns.remove_record("a.example", "AAAA")
+        event(watch, "answered")
+
+
 def test_a_bad_target_is_told_at_once() -> None:
     assert invoke("watch", "a..b").exit_code == 2
     ended = invoke("watch", "a", "--state", "x")
@@ -253,6 +280,13 @@ def test_on_start_alone_ends_after_it(asking: list[str], tmp_path: Path) -> None
     assert (ran.returncode, ran.stderr) == (0, "")
     assert [json.loads(line)["event"] for line in ran.stdout.splitlines()] == ["peers", "script", "end"]
     assert log(file) == [f"web-{n}.{NAME}" for n in range(3)]
+
+
+def test_on_start_that_was_taken_before_is_over_at_once(asking: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    arguments = [*asking, "--json", "--on-start", f"echo x >> {file}", "--state", str(tmp_path / "state")]
+    assert [run(*arguments).returncode for _ in range(2)] == [0, 0]
+    assert log(file) == ["x"]
 
 
 def test_the_first_run_waits_for_enough_peers(web: Service, asking: list[str]) -> None:

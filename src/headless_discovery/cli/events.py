@@ -9,9 +9,10 @@ from typing import Any
 
 from rich.text import Text
 
-from .. import Change, HeadlessService, LookupFailed, Peer, PeerSet, Status
+from .. import Change, DiscoveryError, HeadlessService, Peer, PeerSet, Status
 from ..model import Endpoint
 from ..service import Heard
+from ..target import Question
 from .lookups import Lookups, milliseconds
 from .output import STATES, Glyphs, as_options, moment, peer_json, peers_json, plural
 from .scripts import Output, Ran
@@ -44,7 +45,7 @@ class Chronicle:
     joined: dict[Endpoint, float] = field(default_factory=dict)
     ran: Ran | None = None
     _first: bool = True
-    _failing: bool = False
+    _failing: set[Question] = field(default_factory=set)
     _warning: str | None = None
     _state: str = "starting"
 
@@ -95,19 +96,21 @@ class Chronicle:
 
     def heard(self, heard: Heard) -> None:
         self.lookups.only(heard)
-        result = heard.result
-        failed = isinstance(result, LookupFailed)
-        if failed and not self._failing:
-            text = as_options(str(result))
+        failed, failing = isinstance(heard.result, DiscoveryError), heard.question in self._failing
+        if failed and not failing:
+            self._failing.add(heard.question)
+            text = as_options(str(heard.result))
             what = (
                 "no answer yet"
                 if self._first
                 else f"DNS fails; {plural(len(self.peers), 'peer')} stay{'s' * (len(self.peers) == 1)}"
             )
             self.tell(Event("failure", [Text(f"{self.glyphs.bad} {what}: {text}", "yellow")], {"error": text}))
-        elif not failed and self._failing:
-            self.tell(Event("answered", [Text(f"{self.glyphs.good} DNS answers again", "green")], {}))
-        self._failing = failed
+        elif failing and not failed:
+            self._failing.remove(heard.question)
+            name = str(heard.question)
+            text = f"DNS answers again{f': {name}' if len(self.lookups.heard) > 1 else ''}"
+            self.tell(Event("answered", [Text(f"{self.glyphs.good} {text}", "green")], {"name": name}))
         self.look()
 
     def look(self) -> None:

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .. import Change, LookupFailed, PeerSet
+from .. import Change, DiscoveryError, PeerSet
 from ..service import Heard
+from ..target import Question
 from .asking import Asking, asks
 from .lookups import Lookups
 from .mailbox import Mailbox
@@ -48,15 +49,20 @@ def resolve(
 
 def _again_and_again(asking: Asking) -> None:
     lookups, out = Lookups(), console()
-    shown = failing = False
+    shown = False
+    failing: set[Question] = set()
     with Mailbox[Change | Heard]() as mailbox, closing(asking.service(mailbox.put)) as service:
         service.watch(mailbox.put)
         while not isinstance(item := mailbox.get(), signal.Signals):
             if isinstance(item, Heard):
                 lookups.only(item)
-                if failing != isinstance(item.result, LookupFailed):
-                    failing = not failing
-                    complain(item.result if failing else "DNS answers again")
+                if isinstance(item.result, DiscoveryError):
+                    if item.question not in failing:
+                        complain(item.result)
+                    failing.add(item.question)
+                elif item.question in failing:
+                    failing.remove(item.question)
+                    complain(f"DNS answers again: {item.question}")
             elif isinstance(item, Change):
                 complete = service.status.complete
                 if asking.json:

@@ -274,11 +274,9 @@ def _file() -> IO[bytes]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    """The script, and all that it has started in its session."""
+    for number in (signal.SIGTERM, signal.SIGKILL):  # the second one also for those whom the script leaves behind
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(LAST_WISH)
-            return
-        except subprocess.TimeoutExpired:
-            continue
