@@ -194,7 +194,7 @@ class Servers:
         while True:
             asked = name
             tcp, message = yield from self._message(server, name, rdtype, wait, attempt)
-            _check(message)
+            check(message)
             while (name, rdtype) not in message.answer and (name, CNAME) in message.answer:
                 link = message.answer[name, CNAME]
                 ttl = min(ttl, link.ttl)
@@ -259,7 +259,7 @@ class Servers:
         if edns and message.rcode in (FORMERR, BADVERS):
             self._memory.no_edns.add(server)
             message = yield from self._exchange(server, name, rdtype, TCP_EXCHANGE, tcp=True, edns=False)
-        _check(message)
+        check(message)
         if message.truncated and not message.answer:
             raise ExchangeFailed("cut its answer down to nothing (TC) over TCP, too")
         if message.size < TCP_WORTH:
@@ -283,7 +283,7 @@ class Servers:
         return f"was not asked: the timeout of {self._settings.timeout:g} s is over"
 
 
-def _check(message: Message) -> None:
+def check(message: Message) -> None:
     """Raises `ExchangeFailed` for rcodes that say nothing about the name, and for lame servers."""
     if message.rcode not in (NOERROR, NXDOMAIN):
         raise ExchangeFailed(f"said {RCODE_NAMES.get(message.rcode, f'rcode {message.rcode}')}")

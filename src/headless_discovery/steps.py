@@ -60,6 +60,10 @@ class Steps(Generic[E, M, T]):
         self._opened: list[E] = []
         self._ready: deque[tuple[_Run, Any]] = deque()
 
+    def start(self, now: float) -> list[E]:
+        """The exchanges to open first; a subclass says what to `begin` with."""
+        raise NotImplementedError
+
     def begin(self, task: Task[T], now: float) -> list[E]:
         return self._step(now, _Run(task), None)
 

@@ -1,15 +1,15 @@
-"""Moves the bytes of one lookup, non-blocking, on whatever `Host` waits for sockets and time."""
+"""Moves the bytes of a lookup, or of any other `Steps`, non-blocking, on whatever `Host` waits for sockets and time."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from .connections import Connection, Connections, open_socket
-from .lookup import Lookup
 from .message import Message, WireError
 from .servers import TCP_CONNECT, Exchange
+from .steps import Steps
 from .target import Server
 from .ticks import Handle
 
@@ -25,9 +25,11 @@ class Carrier(Protocol):
 
 
 class Conversation:
-    """Carries one `Lookup` to its end, then calls `done` once. `cancel` closes what is open and calls nobody."""
+    """Carries one lookup to its end, then calls `done` once. `cancel` closes what is open and calls nobody."""
 
-    def __init__(self, connections: Connections, lookup: Lookup, done: Callable[[], None]) -> None:
+    def __init__(
+        self, connections: Connections, lookup: Steps[Exchange, Message, Any], done: Callable[[], None]
+    ) -> None:
         self.host = connections.host
         self.connections = connections
         self._lookup = lookup
