@@ -17,7 +17,7 @@ from support.processes import python
 
 from .running import ENVIRONMENT, Terminal, invoke, run
 
-COMMANDS = ("resolve", "watch", "pick", "demo")
+COMMANDS = ("resolve", "watch", "pick", "doctor", "demo")
 WITHOUT = """
 import sys
 from importlib.abc import MetaPathFinder
@@ -113,7 +113,7 @@ def test_options_have_the_defaults_of_the_library() -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("headless-discovery ", {"resolve", "watch", "pick", "demo"}),
+        ("headless-discovery ", set(COMMANDS)),
         ("headless-discovery resolve x --fam", {"--family"}),
         ("headless-discovery resolve x --family ip", {"ipv4", "ipv6"}),
         ("headless-discovery pick x --strategy r", {"round_robin", "random", "ring_hash", "rendezvous"}),

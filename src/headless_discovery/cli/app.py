@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from .. import __version__
 from .demo import demo
+from .doctor import doctor
 from .pick import pick
 from .resolve import resolve
 from .watch import watch
@@ -50,5 +51,5 @@ def _register(command: Callable[..., None]) -> None:
     app.command(help=escape("\n\n".join(paragraphs)), epilog=epilog)(command)
 
 
-for command in (resolve, watch, pick, demo):
+for command in (resolve, watch, pick, doctor, demo):
     _register(command)

@@ -1,0 +1,159 @@
+"""All checks over all evidence, and what is shown of it: as text, and as JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from rich.console import Console
+from rich.text import Text
+
+from ...errors import LookupFailed
+from ...model import Peer, PeerSet
+from ..output import Glyphs, peers_json, plural
+from . import absence, names, peers, records, servers, transport
+from .evidence import Connection, Evidence
+from .finding import LEVELS, Finding
+
+Check: TypeAlias = Callable[[Evidence], Iterator[Finding]]
+
+CHECKS: tuple[Check, ...] = (
+    *absence.CHECKS,
+    *names.CHECKS,
+    *servers.CHECKS,
+    *transport.CHECKS,
+    *records.CHECKS,
+    *peers.CHECKS,
+)
+
+STYLES = {"problem": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+INDENT = 10
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    """What is wrong, the worst first."""
+    found = [finding for check in CHECKS for finding in check(evidence)]
+    found += peers.lookup(evidence, found)
+    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One name of the target. Fixed peers are one together, without other evidence than connections."""
+
+    name: str
+    findings: tuple[Finding, ...]
+    evidence: Evidence | None
+    peers: PeerSet
+    connections: tuple[Connection, ...]
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Diagnosis:
+        found = tuple(judge(evidence))
+        return cls(str(evidence.question), found, evidence, evidence.looked.peers, evidence.connections or ())
+
+    @classmethod
+    def of_fixed(cls, name: str, fixed: Iterable[Peer], connections: Sequence[Connection]) -> Diagnosis:
+        return cls(name, tuple(peers.unreachable(connections)), None, PeerSet(fixed), tuple(connections))
+
+
+def healthy(diagnoses: Iterable[Diagnosis]) -> bool:
+    """Notes are nothing wrong."""
+    return all(finding.level == "note" for diagnosis in diagnoses for finding in diagnosis.findings)
+
+
+# --- for programs ------------------------------------------------------------------------------------------------
+
+
+def as_json(target: str, diagnoses: Sequence[Diagnosis]) -> dict[str, Any]:
+    return peers_json(
+        target,
+        PeerSet(peer for diagnosis in diagnoses for peer in diagnosis.peers),
+        healthy=healthy(diagnoses),
+        findings=[
+            {"about": diagnosis.name, **finding.json()} for diagnosis in diagnoses for finding in diagnosis.findings
+        ],
+        names=[_facts(diagnosis.name, diagnosis.evidence) for diagnosis in diagnoses if diagnosis.evidence],
+        connections=[connection.json() for diagnosis in diagnoses for connection in diagnosis.connections],
+    )
+
+
+def _facts(about: str, e: Evidence) -> dict[str, Any]:
+    failed = isinstance(e.looked.outcome, LookupFailed)
+    return {
+        "about": about,
+        "name": e.name,
+        "exists": e.found,
+        "candidates": list(e.candidates),
+        "servers": list(map(str, e.conf.servers)),
+        "answering": list(map(str, e.answering)),
+        "questions": len(e.asked),
+        "lookup": {
+            "error": str(e.looked.outcome) if failed else None,
+            "queries": e.looked.queries,
+            "later_queries": e.looked.again,
+        },
+    }
+
+
+# --- for people --------------------------------------------------------------------------------------------------
+
+
+def show(console: Console, diagnoses: Sequence[Diagnosis]) -> None:
+    glyphs = Glyphs.of(console)
+    for diagnosis in diagnoses:
+        console.print(Text(diagnosis.name, style="bold"))
+        console.print(_summary(diagnosis), markup=False, soft_wrap=True)
+        for finding in diagnosis.findings:
+            console.print()
+            _finding(console, finding)
+        console.print()
+    counted = Counter(finding.level for diagnosis in diagnoses for finding in diagnosis.findings)
+    counts = ", ".join(plural(counted[level], level) for level in LEVELS if counted[level])
+    good = healthy(diagnoses)
+    sign = Text(glyphs.good if good else glyphs.bad, style="bold green" if good else "bold red")
+    verdict = "nothing is wrong" if good else counts
+    if good and counts:
+        verdict += f" ({counts})"
+    more = "; docs/doctor.md has more about each" if counts else ""
+    console.print(sign, f"{verdict}{more}", markup=False)
+
+
+def _summary(diagnosis: Diagnosis) -> str:
+    e = diagnosis.evidence
+    count = plural(len(diagnosis.peers), "peer")
+    tried = len(diagnosis.connections)
+    connected = sum(not connection.problem for connection in diagnosis.connections)
+    connections = f"; {connected} of {tried} accept connections" if tried else ""
+    if e is None:
+        return f"  {count}, fixed: nothing to ask DNS{connections}"
+    servers = plural(len(e.conf.servers), "DNS server")
+    questions = plural(len(e.asked), "question")
+    queries = plural(e.looked.queries, "query", "queries")
+    outcome = e.looked.outcome
+    if isinstance(outcome, LookupFailed):
+        said = f"the lookup fails after {queries}"
+    else:
+        by = f"{outcome.server} by {'TCP' if outcome.tcp else 'UDP'}, {outcome.size} bytes"
+        said = f"{count}: {queries}, {by}, TTL {outcome.ttl:g} s"
+    return f"  {said}{connections}; {questions} to {servers} for these checks"
+
+
+def _finding(console: Console, finding: Finding) -> None:
+    _line(console, finding.level.upper(), f"{finding.what} [{finding.code}]", STYLES[finding.level], bold=True)
+    for number, proof in enumerate(finding.evidence):
+        _line(console, "" if number else "evidence", str(proof))
+    _line(console, "why", finding.why)
+    for number, cure in enumerate(finding.cures):
+        _line(console, "" if number else "cure", f"- {cure}")
+
+
+def _line(console: Console, label: str, text: str, style: str = "dim", *, bold: bool = False) -> None:
+    """A label, and text that is wrapped beside it, not below."""
+    lines = textwrap.wrap(text, max(20, console.width - INDENT), break_long_words=False, break_on_hyphens=False)
+    for number, line in enumerate(lines):
+        shown = Text(("" if number else label).ljust(INDENT), style=style)
+        console.print(shown.append(line, style="bold" if bold else "not dim"), soft_wrap=True)
