@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from .. import __version__
 from .demo import demo
-from .doctor import doctor
+from .doctor.command import doctor
 from .pick import pick
 from .resolve import resolve
 from .watch import watch
