@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,18 +12,18 @@ from typing import Any
 import pytest
 
 pytest.importorskip("typer")
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from headless_discovery.cli.app import app
 from headless_discovery.cli.doctor import interview
 from headless_discovery.cli.doctor.report import healthy
 from headless_discovery.testing import DNSServer
 from headless_discovery.testing.faults import FAULTS
 
+from . import running
 from .doctoring import diagnose, resolv_conf
+from .running import COLOUR, Terminal, process
 
-COMMAND = [sys.executable, "-W", "error", "-m", "headless_discovery", "doctor"]
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")}
+NAME = "headless-svc.moon.svc.cluster.local"
 
 
 @pytest.fixture
@@ -39,11 +34,8 @@ def dns() -> Iterator[DNSServer]:
         yield server
 
 
-NAME = "headless-svc.moon.svc.cluster.local"
-
-
 def run(*arguments: str, **environment: str) -> Result:
-    return CliRunner().invoke(app, ["doctor", *arguments], env={"COLUMNS": "100", **environment})
+    return running.invoke("doctor", *arguments, env=environment)
 
 
 # --- exit codes --------------------------------------------------------------------------------------------------
@@ -210,9 +202,7 @@ def test_json_of_a_healthy_service(dns: DNSServer) -> None:
 
 
 def test_plain_text_where_there_is_no_terminal(dns: DNSServer) -> None:
-    ran = subprocess.run(
-        [*COMMAND, NAME, "-p", "80", "-s", dns.nameserver], capture_output=True, text=True, env=ENVIRONMENT
-    )
+    ran = running.run("doctor", NAME, "-p", "80", "-s", dns.nameserver)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert ran.stderr == ""
     assert "\x1b" not in ran.stdout
@@ -220,50 +210,41 @@ def test_plain_text_where_there_is_no_terminal(dns: DNSServer) -> None:
     assert line.endswith("[port-differs]"), "a line was broken"
 
 
-def test_text_is_wrapped_beside_its_label(dns: DNSServer) -> None:
-    shown = run(NAME, "-p", "80", "-s", dns.nameserver, COLUMNS="60").stdout.splitlines()
-    start = next(number for number, line in enumerate(shown) if line.startswith("why"))
-    assert shown[start + 1].startswith(" " * 10)
-    assert all(len(line) <= 60 for line in shown[start : start + 3])
-
-
-def test_progress_and_colours_on_a_terminal(dns: DNSServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("columns", [60, 100])
+def test_progress_colours_and_text_that_fits_on_a_terminal(dns: DNSServer, columns: int) -> None:
     dns.fail("slow", delay=0.3, times=4)
-    main, terminal = pty.openpty()
-    with os.fdopen(main, "rb", buffering=0) as screen:
-        process = subprocess.Popen(
-            [*COMMAND, NAME, "-p", "80", "-s", dns.nameserver],
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env=ENVIRONMENT | {"TERM": "xterm-256color", "PYTHONUTF8": "1", "COLUMNS": "100"},
+    with Terminal("doctor", NAME, "-p", "80", "-s", dns.nameserver, columns=columns, lines=60) as terminal:
+        terminal.shows("asking 1 DNS server")
+        assert terminal.end() == 1
+    assert COLOUR.search(terminal.written)
+    start = next(number for number, line in enumerate(terminal.screen) if line.startswith("why"))
+    assert terminal.screen[start + 1].startswith(" " * 10), "text goes on below its label"
+    assert not any(line.startswith("asking") for line in terminal.screen), "progress was left standing"
+
+
+def test_no_color_is_heeded(dns: DNSServer) -> None:
+    with Terminal("doctor", NAME, "-p", "80", "-s", dns.nameserver, NO_COLOR="1") as terminal:
+        assert terminal.end() == 1
+    assert not COLOUR.search(terminal.written)
+
+
+def test_ascii_where_there_is_no_unicode(dns: DNSServer) -> None:
+    for target in (NAME, "nosuch." + NAME):
+        ran = running.run(
+            "doctor", target, "-p", "http", "-s", dns.nameserver, PYTHONUTF8="0", PYTHONIOENCODING="ascii"
         )
-        os.close(terminal)
-        written = b""
-        while True:
-            try:
-                data = screen.read(65536)
-            except OSError:  # Linux: EIO once nobody has the other end
-                break
-            if not data:
-                break
-            written += data
-        assert process.wait() == 1
-    assert re.search(rb"asking [^\r\n]*DNS server", written)
-    assert b"\x1b[1;33mWARNING" in written
+        assert ran.stdout.isascii()
+        assert "nothing is wrong" in ran.stdout or "1 problem" in ran.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
 def test_ctrl_c(dns: DNSServer, arguments: list[str]) -> None:
     dns.fail("timeout")
-    command = [*COMMAND, NAME, "-s", dns.nameserver, *arguments]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
-    ) as process:
+    with process("doctor", NAME, "-s", dns.nameserver, *arguments) as started:
         dns.wait_for_queries(1, timeout=30)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate()
-    assert process.returncode == 130
+        started.send_signal(signal.SIGINT)
+        out, err = started.communicate()
+    assert started.returncode == 130
     assert (out, err) == ("", "")
 
 

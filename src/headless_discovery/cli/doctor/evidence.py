@@ -116,7 +116,7 @@ class Asked:
         cut = ", cut off (TC)" if message.truncated else ""
         if self.rrset is not None:
             count = len(self.values)
-            shown = ", ".join(map(_shown, self.values[:SHOWN])) + (", ..." if count > SHOWN else "")
+            shown = ", ".join(map(_shown, sorted(self.values)[:SHOWN])) + (", ..." if count > SHOWN else "")
             return f"{plural(count, 'record')}, TTL {self.rrset.ttl} s{cut}: {shown}"
         if message.answer:
             return "a CNAME that leads elsewhere"
