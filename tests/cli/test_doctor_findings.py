@@ -221,8 +221,8 @@ def test_no_pod_in_the_zone(dns: DNSServer, zones: tuple[str, ...], policy: str)
     assert set(found) == {"no-zone"}
 
 
-@pytest.mark.parametrize("port", [None, "auto", "http"])
-def test_not_headless(dns: DNSServer, port: str | None) -> None:
+@pytest.mark.parametrize("port", [None, "auto", "http", 8080])
+def test_not_headless(dns: DNSServer, port: int | str | None) -> None:
     regular = dns.cluster_ip_service("regular-svc", "moon", ports={"http": 80})
     found = findings(dns, regular.name, port)
     assert set(found) == {"not-headless"}

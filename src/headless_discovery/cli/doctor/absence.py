@@ -37,7 +37,7 @@ def failing(e: Evidence) -> Iterator[Finding]:
             "A failure says nothing about the name, so it ends the search: other names may exist, or nobody be there.",
             (
                 "Write the whole name of the Service, with a final dot: no other is tried then",
-                "SERVFAIL for names outside of the cluster: CoreDNS cannot reach those whom it asks for them, "
+                "Names outside of the cluster: CoreDNS asks others for them, and cannot reach them or is refused; see "
                 "`forward` in the Corefile",
             ),
             (asked[0], Said(f"search {' '.join(e.conf.search)}; options ndots:{e.conf.ndots}")),

@@ -130,8 +130,6 @@ def _summary(diagnosis: Diagnosis) -> str:
     connections = f"; {connected} of {tried} accept connections" if tried else ""
     if e is None:
         return f"  {count}, fixed: nothing to ask DNS{connections}"
-    servers = plural(len(e.conf.servers), "DNS server")
-    questions = plural(len(e.asked), "question")
     queries = plural(e.looked.queries, "query", "queries")
     outcome = e.looked.outcome
     if isinstance(outcome, LookupFailed):
@@ -139,21 +137,27 @@ def _summary(diagnosis: Diagnosis) -> str:
     else:
         by = f"{outcome.server} by {'TCP' if outcome.tcp else 'UDP'}, {outcome.size} bytes"
         said = f"{count}: {queries}, {by}, TTL {outcome.ttl:g} s"
-    return f"  {said}{connections}; {questions} to {servers} for these checks"
+    return f"  {said}{connections}; {plural(len(e.asked), 'question')} for the checks"
 
 
 def _finding(console: Console, finding: Finding) -> None:
-    _line(console, finding.level.upper(), f"{finding.what} [{finding.code}]", STYLES[finding.level], bold=True)
-    for number, proof in enumerate(finding.evidence):
-        _line(console, "" if number else "evidence", str(proof))
-    _line(console, "why", finding.why)
-    for number, cure in enumerate(finding.cures):
-        _line(console, "" if number else "cure", f"- {cure}")
+    _part(console, finding.level.upper(), [f"{finding.what} [{finding.code}]"], STYLES[finding.level], "bold")
+    _part(console, "evidence", list(map(str, finding.evidence)))
+    _part(console, "why", [finding.why])
+    _part(console, "cure", finding.cures)
 
 
-def _line(console: Console, label: str, text: str, style: str = "dim", *, bold: bool = False) -> None:
-    """A label, and text that is wrapped beside it, not below."""
-    lines = textwrap.wrap(text, max(20, console.width - INDENT), break_long_words=False, break_on_hyphens=False)
-    for number, line in enumerate(lines):
-        shown = Text(("" if number else label).ljust(INDENT), style=style)
-        console.print(shown.append(line, style="bold" if bold else "not dim"), soft_wrap=True)
+def _part(console: Console, label: str, items: Sequence[str], style: str = "dim", text_style: str = "not dim") -> None:
+    """A label, and texts that are wrapped beside it, not below; several have a dash each."""
+    for item in items:
+        lines = textwrap.wrap(
+            item,
+            max(30, console.width - INDENT),
+            initial_indent="- " if len(items) > 1 else "",
+            subsequent_indent="  " if len(items) > 1 else "",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in lines:
+            console.print(Text(label.ljust(INDENT), style=style).append(line, style=text_style), soft_wrap=True)
+            label = ""

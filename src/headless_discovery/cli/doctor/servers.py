@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ...servers import ATTEMPTS
 from ...target import Server
@@ -20,17 +20,15 @@ def silent(e: Evidence) -> Iterator[Finding]:
     everyone = not e.answering
     level: Level = "problem" if everyone else "warning"
     first = e.conf.servers[0] in absent
-    listed = ", ".join(map(str, absent))
     if everyone:
-        what = f"no DNS server answers: {listed}"
+        what = f"no DNS server answers: {_listed(absent)}"
     else:
-        what = f"{listed} do{'es' * (len(absent) == 1)} not answer, {', '.join(map(str, e.answering))} do"
-        what += "es" * (len(e.answering) == 1)
+        what = f"{_say(absent, 'does', 'do')} not answer, {_say(e.answering, 'does', 'do')}"
     yield Finding(
         "server-silent",
         level,
         what,
-        "Nothing came back by UDP, with and without EDNS, nor by TCP."
+        "Nothing came back, whichever way it was asked."
         + (f" The first server is tried first: lookups begin with a wait of {ATTEMPTS[0]:g} s." if first else ""),
         (
             "Is it running? kubectl get pods -n kube-system -l k8s-app=kube-dns",
@@ -39,6 +37,14 @@ def silent(e: Evidence) -> Iterator[Finding]:
         ),
         tuple(_one_a_way(asked for server in absent for asked in e.asked if asked.server == server)),
     )
+
+
+def _listed(servers: Iterable[Server]) -> str:
+    return ", ".join(map(str, servers))
+
+
+def _say(servers: Collection[Server], one: str, several: str) -> str:
+    return f"{_listed(servers)} {one if len(servers) == 1 else several}"
 
 
 def _one_a_way(asked: Iterator[Asked]) -> list[Asked]:
@@ -131,11 +137,11 @@ def disagree(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             "servers-disagree",
             "problem",
-            f"{', '.join(map(str, have))} has {e.qname}, {', '.join(map(str, have_not))} says there is none",
+            f"{_say(have, 'has', 'have')} {e.qname}, {_say(have_not, 'says', 'say')} there is none",
             "All servers of resolv.conf have to know the same names: another one is asked where one does not answer, "
             "and its NXDOMAIN is an answer.",
             (
-                f"Take {', '.join(map(str, have_not))} out of resolv.conf (dnsConfig.nameservers, dnsPolicy of the "
+                f"Take {_listed(have_not)} out of resolv.conf (dnsConfig.nameservers, dnsPolicy of the "
                 "pod): a server that does not know the cluster's names is no substitute for one that does",
                 "Names of other domains belong into CoreDNS: `forward` in its Corefile",
             ),
