@@ -20,6 +20,7 @@ def diagnose(
     port: int | str | None = None,
     *,
     connect: bool = False,
+    exclude_self: bool = False,
     protocol: str = "tcp",
     zone: str | None = None,
     zone_policy: str = "prefer",
@@ -34,7 +35,7 @@ def diagnose(
         **settings,
     )
     parsed = parse(target, port, protocol=protocol, nameservers=asked.nameservers, zone=zone, zone_policy=zone_policy)
-    return asyncio.run(examine(parsed, asked, connect=connect, told=lambda doing: None))
+    return asyncio.run(examine(parsed, asked, exclude_self=exclude_self, connect=connect, told=lambda doing: None))
 
 
 def findings(dns: DNSServer | None, target: str, port: int | str | None = None, **options: Any) -> dict[str, Finding]:

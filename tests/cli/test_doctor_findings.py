@@ -634,6 +634,7 @@ def test_own_pod(dns: DNSServer, monkeypatch: pytest.MonkeyPatch) -> None:
     found = findings(dns, web.name, "http")
     assert {code: finding.level for code, finding in found.items()} == {"own-pod": "note"}
     assert "web-1" in found["own-pod"].what
+    assert findings(dns, web.name, "http", exclude_self=True) == {}
 
 
 # --- what no other check explains --------------------------------------------------------------------------------

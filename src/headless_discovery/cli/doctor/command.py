@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ...settings import Settings
-from ...target import parse
 from ..asking import Asking, asks
 from ..output import Code, console, print_json
 from .gather import examine
@@ -22,7 +20,7 @@ def doctor(
         bool, typer.Option("--connect", help="Also connect to each peer by TCP, and close at once.")
     ] = False,
 ) -> None:
-    r"""Find out what is wrong with a service's DNS, and what to change.
+    """Find out what is wrong with a service's DNS, and what to change.
 
     Asks every DNS server for every name the target may stand for, by UDP with and without EDNS, and by TCP.
 
@@ -33,31 +31,13 @@ def doctor(
       headless-discovery doctor headless-svc.moon.svc.cluster.local -p 8080 --connect
       headless-discovery doctor headless-svc.moon -p http --json | jq -r '.findings[].code'
     """
-    settings = Settings.of(
-        nameservers=asking.server or None,
-        resolv_conf=asking.resolv_conf,
-        allow_networks=asking.allow_network or None,
-        family=asking.family,
-        tcp=asking.tcp,
-        timeout=asking.timeout,
-        min_ttl=asking.min_ttl,
-        max_ttl=asking.max_ttl,
-        empty_grace=asking.empty_grace,
-        max_stale=asking.max_stale,
-        answers=asking.answers,
-        max_peers=asking.max_peers,
-    )
-    target = parse(
-        asking.target,
-        asking.port,
-        protocol=asking.protocol,
-        nameservers=settings.nameservers,
-        zone=asking.zone,
-        zone_policy=asking.zone_policy,
-    )
+    service = asking.service()._service  # never started: for what it makes of the options
+    target, settings, excluded = service.target, service.settings, asking.exclude_self
     try:
         with console(stderr=True).status("asking") as status:
-            diagnoses = asyncio.run(examine(target, settings, connect=connect, told=status.update))
+            diagnoses = asyncio.run(
+                examine(target, settings, exclude_self=excluded, connect=connect, told=status.update)
+            )
     except KeyboardInterrupt:
         raise typer.Exit(Code.INTERRUPTED) from None
     if asking.json:

@@ -32,14 +32,23 @@ CONNECTED_MAX = 512  # peers, or a large service would keep one waiting
 Told = Callable[[str], None]
 
 
-async def examine(target: Target, settings: Settings, *, connect: bool, told: Told) -> list[Diagnosis]:
+async def examine(
+    target: Target, settings: Settings, *, exclude_self: bool, connect: bool, told: Told
+) -> list[Diagnosis]:
     """One diagnosis for each name of the target, and for its fixed peers one together.
 
     Raises `LookupFailed` where there is nobody to ask: no resolv.conf that could be read.
     """
     host = LoopHost(asyncio.get_running_loop())
-    evidence = [await _about(host, question, settings, connect, told) for question in target.questions]
-    found = list(map(Diagnosis.of, evidence))
+    found = []
+    for question in target.questions:
+        evidence = await _about(host, question, settings, told)
+        if exclude_self:
+            evidence = _without(evidence, evidence.own)
+        if connect:
+            told(f"connecting to {plural(min(len(evidence.looked.peers), CONNECTED_MAX), 'peer')}")
+            evidence = replace(evidence, connections=await _connections(_to_connect(evidence)))
+        found.append(Diagnosis.of(evidence))
     if target.static:
         fixed = [peer for peer in target.static if peer.port] if connect else []
         name = ", ".join(peer.netloc for peer in target.static)
@@ -47,7 +56,7 @@ async def examine(target: Target, settings: Settings, *, connect: bool, told: To
     return found
 
 
-async def _about(host: LoopHost, question: Question, settings: Settings, connect: bool, told: Told) -> Evidence:
+async def _about(host: LoopHost, question: Question, settings: Settings, told: Told) -> Evidence:
     asker = host.askers.get(question, settings)
     try:
         conf = asker.conf()
@@ -57,7 +66,7 @@ async def _about(host: LoopHost, question: Question, settings: Settings, connect
     finally:
         host.askers.release(asker)
     own = ExcludeSelf(True).resolve(lambda: conf.servers)
-    evidence = Evidence(
+    return Evidence(
         question,
         settings,
         conf,
@@ -72,10 +81,12 @@ async def _about(host: LoopHost, question: Question, settings: Settings, connect
         looked,
         frozenset(address for address in own if isinstance(address, str)),
     )
-    if not connect:
-        return evidence
-    told(f"connecting to {plural(min(len(looked.peers), CONNECTED_MAX), 'peer')}")
-    return replace(evidence, connections=await _connections(_to_connect(evidence)))
+
+
+def _without(evidence: Evidence, own: frozenset[str]) -> Evidence:
+    looked = evidence.looked
+    others = PeerSet((peer for peer in looked.peers if own.isdisjoint(peer.addresses)), target=looked.peers.target)
+    return replace(evidence, looked=replace(looked, peers=others))
 
 
 async def _interview(host: LoopHost, interview: Interview) -> Heard:
