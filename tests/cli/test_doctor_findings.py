@@ -347,6 +347,9 @@ def test_slow_server(dns: DNSServer, monkeypatch: pytest.MonkeyPatch) -> None:
     dns.fail("slow", delay=0.2)
     found = findings(dns, web.name, "http")
     assert set(found) == {"server-slow"}
+    dns.recover()
+    dns.fail("slow", delay=0.2, times=3)  # once in a while is no finding
+    assert findings(dns, web.name, "http") == {}
 
 
 @pytest.mark.usefixtures("hasty")
@@ -453,6 +456,18 @@ def test_ttl_zero() -> None:
         assert set(findings(dns, web.name, "http")) == {"ttl-zero"}
 
 
+def test_a_cache_that_counts_down_to_zero_is_no_finding(dns: DNSServer) -> None:
+    web = dns.service("headless-svc", "moon", ports={"http": 8080})
+
+    def counts_down(x: Exchange) -> Iterator[Any]:
+        dns.ttl = (dns.ttl - 1) % 3
+        dns.forget()
+        yield Send(x.answer)
+
+    dns.fail(counts_down)
+    assert findings(dns, web.name, "http") == {}
+
+
 def test_ttl_long() -> None:
     with DNSServer(ttl=300, negative_ttl=5) as dns:
         web = dns.service("headless-svc", "moon", ports={"http": 8080})
@@ -469,6 +484,14 @@ def test_negative_ttl_is_the_smaller_one(ttl: int, minimum: int, is_long: bool) 
         assert set(found) == ({"negative-ttl"} if is_long else set())
         if is_long:
             assert "600 s" in found["negative-ttl"].what
+
+
+def test_negative_ttl_of_names_that_are_only_tried_does_not_matter(tmp_path: Path) -> None:
+    with DNSServer(negative_ttl=3600, soa_minimum=5) as dns:
+        dns.service("headless-svc", "moon")
+        dns.fail("nxdomain", minimum=3600, name="*.default.svc.cluster.local")
+        conf = resolv_conf(tmp_path, dns.nameserver, search=SEARCH)
+        assert set(findings(None, "headless-svc.moon", resolv_conf=conf)) == {"search-list"}
 
 
 def test_negative_without_soa(dns: DNSServer) -> None:
