@@ -60,7 +60,7 @@ def test_1_for_a_problem(dns: DNSServer) -> None:
     assert ran.exit_code == 1, ran.output
     for part in ("PROBLEM", "[port-not-named]", "evidence", "NXDOMAIN", dns.nameserver, "why", "cure", 'port="auto"'):
         assert part in ran.stdout
-    assert ran.stdout.endswith("1 problem; docs/doctor.md has more about each\n")
+    assert ran.stdout.endswith("1 problem; more in docs/doctor.md\n")
 
 
 def test_1_for_a_warning(dns: DNSServer) -> None:

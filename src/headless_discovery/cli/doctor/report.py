@@ -118,7 +118,7 @@ def show(console: Console, diagnoses: Sequence[Diagnosis]) -> None:
     verdict = "nothing is wrong" if good else counts
     if good and counts:
         verdict += f" ({counts})"
-    more = "; docs/doctor.md has more about each" if counts else ""
+    more = "; more in docs/doctor.md" if counts else ""
     console.print(sign, f"{verdict}{more}", markup=False)
 
 
