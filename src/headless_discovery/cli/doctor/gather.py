@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from ...aio import LoopHost
@@ -148,7 +149,8 @@ async def _connections(peers: list[Peer]) -> tuple[Connection, ...]:
             try:
                 async with asyncio.timeout(CONNECT):
                     _, writer = await asyncio.open_connection(peer.address, peer.port)
-                    writer.close()
+                writer.close()
+                with suppress(OSError):  # it was accepted, whatever became of it
                     await writer.wait_closed()
             except TimeoutError:
                 problem = f"no answer within {CONNECT:g} s"
