@@ -165,6 +165,14 @@ def test_one_of_the_names_that_are_tried_fails(dns: DNSServer, tmp_path: Path) -
     assert findings(None, web.name, resolv_conf=conf) == {}
 
 
+def test_a_failure_is_no_proof_that_nobody_is_there(dns: DNSServer, tmp_path: Path) -> None:
+    dns.service("headless-svc", "moon")
+    dns.add_zone("moon")
+    dns.fail("servfail", name="*.moon.svc.cluster.local")
+    conf = resolv_conf(tmp_path, dns.nameserver, search=SEARCH)
+    assert set(findings(None, "headless-svc.moon", resolv_conf=conf)) == {"server-fails"}
+
+
 def test_nodata_is_told_apart(dns: DNSServer) -> None:
     dns.service("headless-svc", "moon")
     found = findings(dns, "moon.svc.cluster.local")
