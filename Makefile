@@ -48,7 +48,7 @@ format: $(VENV)/.ready-lint  ## let ruff put the code in order
 wheel: $(VENV)/.ready-lint  ## build sdist and wheel into dist/, import the wheel in a clean environment
 	@$(BIN)/python .ci/wheel.py
 
-cli-docs: $(VENV)/.ready  ## what the commands on docs/cli.md print
+cli-docs: $(VENV)/.ready  ## what the commands on docs/cli.md and docs/doctor.md print
 	@$(BIN)/python docs/cli_page.py
 
 docs: $(VENV)/.ready  ## links in README and docs/ resolve, Python in them runs

@@ -1,4 +1,4 @@
-"""`make cli-docs`: runs the commands on docs/cli.md and puts what they print there. A test compares the two.
+"""`make cli-docs`: runs the commands on docs/cli.md and docs/doctor.md and puts there what they print. A test compares.
 
 Each ```console block is a session in a pod: lines that begin with `$ ` are run, the rest is what they print. The pod's
 DNS server is a `DNSServer` (`dns`) with a service (`web`) of three pods. A comment before the block says what happens,
@@ -31,7 +31,8 @@ from headless_discovery.settings import Settings
 from headless_discovery.target import Server, parse_server
 from headless_discovery.testing import DNSServer
 
-PAGE = Path(__file__).resolve().parent / "cli.md"
+DOCS = Path(__file__).resolve().parent
+PAGES = (DOCS / "cli.md", DOCS / "doctor.md")
 BLOCK = re.compile(r"(?:<!-- run\n(?P<script>.*?)-->\n)?^```console\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 PATIENCE = 30.0  # seconds
 
@@ -214,8 +215,9 @@ def draw(path: Path) -> None:
 
 
 def main() -> None:
-    PAGE.write_text(rendered(PAGE.read_text()))
-    draw(PAGE.parent / "images" / "cli-moves.svg")
+    for page in PAGES:
+        page.write_text(rendered(page.read_text()))
+    draw(DOCS / "images" / "cli-moves.svg")
 
 
 if __name__ == "__main__":

@@ -348,6 +348,16 @@ def test_servers_name_different_peers(dns: DNSServer, tmp_path: Path) -> None:
         assert found["servers-differ"].level == "warning"
 
 
+def test_servers_that_differ_in_weights_name_the_same_peers(dns: DNSServer, tmp_path: Path) -> None:
+    with DNSServer() as other:
+        for server, weight in ((dns, 10), (other, 20)):
+            server.add_zone("example.com")
+            server.record("_http._tcp.peers.example.com", "SRV", 5, f"0 {weight} 80 a.example.com.")
+            server.record("a.example.com", "A", 5, "10.0.0.1")
+        conf = resolv_conf(tmp_path, dns.nameserver, other.nameserver)
+        assert findings(None, "peers.example.com", "http", resolv_conf=conf) == {}
+
+
 def test_slow_server(dns: DNSServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "LATE", 0.1)
     monkeypatch.setattr(interview, "REPEATS", 2)

@@ -1,4 +1,4 @@
-"""What docs/cli.md says that commands print is what they print."""
+"""What docs/cli.md and docs/doctor.md say that commands print is what they print."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def page() -> dict[str, Any]:
     return runpy.run_path(str(DOCS / "cli_page.py"))
 
 
-def test_the_page_is_up_to_date(page: dict[str, Any]) -> None:
-    text = (DOCS / "cli.md").read_text()
+@pytest.mark.parametrize("name", ["cli.md", "doctor.md"])
+def test_the_pages_are_up_to_date(page: dict[str, Any], name: str) -> None:
+    text = (DOCS / name).read_text()
     assert page["rendered"](text) == text, "run: make cli-docs"
 
 
