@@ -167,6 +167,10 @@ def test_json(dns: DNSServer) -> None:
     assert [peer["port"] for peer in value["peers"]] == [80, 80, 80, 1]
     found = {(finding["about"], finding["code"]): finding for finding in value["findings"]}
     assert {(NAME, "port-differs"), ("nosuch.moon.svc.cluster.local", "no-such-name")} <= set(found)
+    assert [level for about, level in ((f["about"], f["level"]) for f in value["findings"]) if about == NAME] == [
+        "warning",
+        "note",
+    ], "the worst comes first"
     for finding in value["findings"]:
         assert finding["level"] in ("problem", "warning", "note")
         for proof in finding["evidence"]:

@@ -33,13 +33,8 @@ def doctor(
     """
     service = asking.service()._service  # never started: for what it makes of the options
     target, settings, excluded = service.target, service.settings, asking.exclude_self
-    try:
-        with console(stderr=True).status("asking") as status:
-            diagnoses = asyncio.run(
-                examine(target, settings, exclude_self=excluded, connect=connect, told=status.update)
-            )
-    except KeyboardInterrupt:
-        raise typer.Exit(Code.INTERRUPTED) from None
+    with console(stderr=True).status("asking") as status:
+        diagnoses = asyncio.run(examine(target, settings, exclude_self=excluded, connect=connect, told=status.update))
     if asking.json:
         print_json(as_json(target.text, diagnoses))
     else:

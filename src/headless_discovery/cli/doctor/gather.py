@@ -114,7 +114,7 @@ async def _look(host: LoopHost, asker: Asker, question: Question, settings: Sett
     if membership.failures:  # more peers than max_peers
         assert isinstance(membership.error, LookupFailed)
         return Looked(membership.error, queries)
-    peers = PeerSet(membership.peers(PeerSet()), target=str(question))
+    peers = PeerSet(membership.peers(), target=str(question))
     _, again = await _ask(asker)
     return Looked(outcome, queries, again, peers)
 
