@@ -66,6 +66,7 @@ BREAKAGES = [
     Breakage("a CNAME chain without end", "servers.py", "if hops > MAX_CNAMES:", "if hops > 100:"),
     Breakage("the TTL's top bit counts", "reader.py", "return rdtype, 0 if ttl & 0x8000_0000 else ttl, start, end", "return rdtype, ttl, start, end"),
     Breakage("only the first record of a run is compared", "reader.py", "if any(data[at + column : stop : stride].count(data[at + column]) != count for column in alike):", "if False:"),
+    Breakage("only the first record of a short run is compared", "reader.py", "if beginnings.count(beginnings[0]) != count or lengths.count(size) != count:", "if False:"),
     Breakage("pointers may lead forward", "reader.py", "if pointer >= start or depth >= _POINTERS:", "if depth >= 10_000:"),
     Breakage("no jitter", "membership.py", "self._rng.uniform(0, jitter)", "0.0"),
     Breakage("max_stale is forgotten", "membership.py", "if now < self._expires_at():", "if True:"),

@@ -19,7 +19,7 @@ _FIXED = struct.Struct("!HHIH")  # type, class, TTL, length of the data
 _TTL_LENGTH = struct.Struct("!IH")
 _SRV = struct.Struct("!3H")
 _SOA_TAIL = struct.Struct("!5I")
-_BULK = 8  # records from which a run is worth a look
+_BULK = 32  # records from which columns are compared, not rows
 _POINTERS = 16  # a name may lead through
 # What the names of hosts and services are made of; others (escapes, IDNA by hand) are dnspython's.
 _PLAIN = bytes(sorted(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"))
@@ -178,10 +178,16 @@ class _Reader:
         one: list[Value] = [data[end - size : end]]
         last = at + (count - 1) * stride
         constant = stride - size - 6  # owner, type, class; then TTL and length
-        if count < _BULK or last + stride > len(data) or data[last : last + constant] != data[at : at + constant]:
+        if count == 1 or last + stride > len(data) or data[last : last + constant] != data[at : at + constant]:
             return one, ttl, 1
-        # Alike in all columns but TTL and address: compared column by column, each compared in one step.
         stop = last + stride
+        if count < _BULK:
+            rows = struct.iter_unpack(f"!{constant}sIH{size}s", data[at:stop])
+            beginnings, lifetimes, lengths, addresses = zip(*rows, strict=True)
+            if beginnings.count(beginnings[0]) != count or lengths.count(size) != count:
+                return one, ttl, 1
+            return list(addresses), min(0 if t & 0x8000_0000 else t for t in lifetimes), count
+        # Alike in all columns but TTL and address: compared column by column, each compared in one step.
         alike = (*range(constant), constant + 4, constant + 5)
         if any(data[at + column : stop : stride].count(data[at + column]) != count for column in alike):
             return one, ttl, 1

@@ -17,7 +17,16 @@ from weakref import WeakSet
 
 from tenacity import wait_random_exponential
 
-from headless_discovery import AsyncHeadlessService, Change, DiscoveryError, HeadlessService, Peer, PeerSet
+from headless_discovery import (
+    AsyncHeadlessService,
+    Change,
+    DiscoveryError,
+    HeadlessService,
+    Peer,
+    PeerSet,
+    reader,
+    wire,
+)
 from support.twins import Loop
 
 from .cluster import Target, serve
@@ -292,11 +301,14 @@ class Soak:
         return watched
 
     def _at_rest(self, watched: list[Watched]) -> Sample:
-        """Once the cluster is calm and every set is right."""
+        """Once the cluster is calm and every set is right; without what is remembered of names, up to a bound."""
         totals = self.outcome.totals
         self._connection.send("calm")
         truth, totals["events"], totals["faults"] = self._connection.recv()
         self._settle(watched, [found for found in truth for _ in range(2)])
+        reader._seen.clear()
+        reader._seen_srv.clear()
+        wire._question.cache_clear()
         return self._sample(0, watched)
 
     def _storm(self, watched: list[Watched], note: Callable[[Sample], None], seconds: float) -> None:
