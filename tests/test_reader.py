@@ -101,25 +101,31 @@ def test_what_discovery_sees_is_read_without_dnspython(kind):
     same(reader.read(PLAIN[kind]), fallback.read(PLAIN[kind]))
 
 
-def test_a_run_with_mixed_ttls_has_the_lowest():
-    wire = made([(SVC, 300, "IN", "A", *ADDRESSES[:20])], compress=False)
+@pytest.fixture(params=[3, reader._BULK - 1, reader._BULK + 8], ids=["few", "rows", "columns"])
+def count(request):
+    """Records in a run: how it is compared depends on that."""
+    return request.param
+
+
+def test_a_run_with_mixed_ttls_has_the_lowest(count):
+    wire = made([(SVC, 300, "IN", "A", *ADDRESSES[:count])], compress=False)
     at = wire.index((300).to_bytes(4, "big"), len(wire) // 2)
     mixed = wire[:at] + (7).to_bytes(4, "big") + wire[at + 4 :]
     same(reader.read(mixed), fallback.read(mixed))
     assert reader.read(mixed).answer[SVC[:-1], A].ttl == 7
 
 
-def test_two_owners_in_one_section_are_told_apart():
-    wire = made(
-        [(SVC, 5, "IN", "A", *ADDRESSES[:20]), ("x" + SVC[1:], 5, "IN", "A", *ADDRESSES[20:40])], compress=False
-    )
+def test_two_owners_in_one_section_are_told_apart(count):
+    first, second = ADDRESSES[:count], ADDRESSES[count : 2 * count]
+    wire = made([(SVC, 5, "IN", "A", *first), ("x" + SVC[1:], 5, "IN", "A", *second)], compress=False)
     same(reader.read(wire), fallback.read(wire))
-    last = made([(SVC, 5, "IN", "A", *ADDRESSES[:20])], compress=False)
+    last = made([(SVC, 5, "IN", "A", *first)], compress=False)
     owner = last.rindex(b"\x0cheadless-svc")
     middle = last.index(b"\x0cheadless-svc", len(last) // 2)
     assert middle < owner
-    odd = last[:middle] + b"\x0cHeadless-SVC" + last[middle + 13 :]
-    same(reader.read(odd), fallback.read(odd))
+    for other in (b"\x0cHeadless-SVC", b"\x0cheadless-svx"):
+        odd = last[:middle] + other + last[middle + 13 :]
+        same(reader.read(odd), fallback.read(odd))
 
 
 @pytest.mark.parametrize(
