@@ -35,7 +35,7 @@ def figures(outcome: Outcome) -> str:
         ("sets that were wrong at the end, broken histories, leaks", f"{len(outcome.wrong)}"),
         ("all sets right again after the last fault", f"{outcome.settled:.1f} s"),
         (
-            "blocks of memory in use at rest, growth from a quarter of the time to its end",
+            "blocks of memory in use at rest, growth from a third of the time to its end",
             f"{outcome.blocks_growth:+.1%}",
         ),
         ("RSS, growth likewise; at the end", f"{outcome.growth:+.1f} MiB; {samples[-1].rss:.0f} MiB"),

@@ -32,7 +32,7 @@ from support.twins import Loop
 from .cluster import Target, serve
 
 PATIENCE = 60.0  # seconds of calm after which a set that is not right is wrong
-WARM_UP = 0.25  # of the time
+WARM_UP = 1 / 3  # of the time: then services are as old as they get, and so is what each remembers
 # What a run of at least LONG seconds may grow by after that: in MiB and in parts of one.
 LONG, RSS_FLAT, BLOCKS_FLAT = 300.0, 10.0, 0.03
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -222,7 +222,7 @@ class Watched:
 
 
 class Soak:
-    def __init__(self, seconds: float, services: int, seed: int, replaced: float = 1.0) -> None:
+    def __init__(self, seconds: float, services: int, seed: int, replaced: float = 2.5) -> None:
         """`replaced`: services closed and made anew, each second."""
         self.outcome = Outcome(seconds, services, seed)
         self._rng = random.Random(seed)
