@@ -94,6 +94,7 @@ class Terminal:
             env=ENVIRONMENT | {"TERM": "xterm-256color"} | environment,
             dimensions=(lines, columns),
             encoding="utf-8",
+            codec_errors="replace",  # the echo of Ctrl-C may stand in the middle of a character
             timeout=PATIENCE,
         )
 

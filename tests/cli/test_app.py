@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 pytest.importorskip("typer")
 
 import headless_discovery
+from headless_discovery import HeadlessService
+from headless_discovery.cli import asking
 from headless_discovery.cli.output import as_options
 from support.processes import python
 
@@ -95,19 +98,50 @@ def test_help_on_a_terminal(columns: int) -> None:
 
 
 def test_options_have_the_defaults_of_the_library() -> None:
-    import inspect
-
-    from headless_discovery import HeadlessService
-    from headless_discovery.cli.asking import Asking
-
     library = inspect.signature(HeadlessService).parameters
     renamed = {"server": "nameservers", "allow_network": "allow_networks"}
-    own = inspect.signature(Asking).parameters
+    own = inspect.signature(asking.Asking).parameters
     for name, parameter in own.items():
         if name not in ("target", "json"):
             assert parameter.default == library[renamed.get(name, name)].default, name
     not_here = {"strategy", "retry_wait", "seed"}
     assert {renamed.get(name, name) for name in own} - {"json"} == set(library) - not_here
+
+
+def test_options_reach_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reached(Exception):
+        pass
+
+    def service(*arguments: object, **options: object) -> None:
+        raise Reached(arguments, options)
+
+    monkeypatch.setattr(asking, "HeadlessService", service)
+    given = """--port http --protocol udp --family any --zone a --zone-policy pin --exclude-self --server 10.0.0.1
+        --server 10.0.0.2 --resolv-conf /x --tcp always --timeout 1 --min-ttl 2 --max-ttl 3 --answers sample
+        --empty-grace 4 --max-stale 5 --allow-network 10.0.0.0/8 --allow-network fd00::/8 --max-peers 6"""
+    reached = invoke("resolve", "name", *given.split()).exception
+    assert isinstance(reached, Reached)
+    assert reached.args == (
+        ("name", "http"),
+        {
+            "protocol": "udp",
+            "family": "any",
+            "zone": "a",
+            "zone_policy": "pin",
+            "exclude_self": True,
+            "nameservers": ["10.0.0.1", "10.0.0.2"],
+            "resolv_conf": "/x",
+            "tcp": "always",
+            "timeout": 1.0,
+            "min_ttl": 2.0,
+            "max_ttl": 3.0,
+            "answers": "sample",
+            "empty_grace": 4.0,
+            "max_stale": 5.0,
+            "allow_networks": ["10.0.0.0/8", "fd00::/8"],
+            "max_peers": 6,
+        },
+    )
 
 
 @pytest.mark.parametrize(

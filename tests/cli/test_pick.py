@@ -124,6 +124,9 @@ def test_simulated_pods_are_like_the_real_ones(headless_dns: DNSServer) -> None:
     assert later.peers[1].identity == real[1].identity
     assert later.peers[1].address != real[1].address
     assert needed(after.peers, later.peers) == 0
+    *_, before, after = steps("scale 5, restart web-4", real)
+    assert before.peers[4].identity == after.peers[4].identity
+    assert before.peers[4].address != after.peers[4].address
 
 
 def test_without_names_a_restart_is_somebody_else(web: Service, headless_dns: DNSServer) -> None:

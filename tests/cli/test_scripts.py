@@ -281,10 +281,11 @@ def test_the_end_does_not_wait_for_a_pause_and_tries_once_more(bench: Bench) -> 
 
 
 def test_kill_ends_all_that_the_script_has_started(bench: Bench) -> None:
-    stubborn = "(trap '' TERM; while :; do sleep 0.05; done) & echo $! > child"
+    stubborn = "(trap '' TERM; touch trapped; while :; do sleep 0.05; done) & echo $! > child"
     scripts = bench(stubborn + "; trap 'echo term >> log; exit 3' TERM; touch up; wait")
     scripts.offer(pods(0))
     until((bench.folder / "up").exists)
+    until((bench.folder / "trapped").exists)
     scripts.kill()
     bench.over(scripts)
     ran = bench.ran()

@@ -252,6 +252,14 @@ def test_a_second_signal_does_not_wait(asking: list[str], tmp_path: Path) -> Non
         assert watch.wait() == 1
 
 
+def test_a_second_signal_counts_however_soon_it_comes(asking: list[str]) -> None:
+    """Both are there before the watch can do anything about the first."""
+    script = "kill -STOP $PPID; kill -TERM $PPID; kill -HUP $PPID; kill -CONT $PPID; sleep 1000"
+    with process(*asking, "--json", "--grace", "1000", "--on-change", script) as watch:
+        assert event(watch, "killed")["reason"].endswith("again")
+        assert watch.wait() == 1
+
+
 def test_grace_is_how_long_the_last_run_may_take(asking: list[str], tmp_path: Path) -> None:
     file = tmp_path / "log"
     with process(*asking, "--json", "--grace", "0.1", "--on-change", f"touch {file}; sleep 1000") as watch:
