@@ -28,6 +28,7 @@ Script: TypeAlias = Literal["on-start", "on-change"]
 
 MAX_VARIABLE = 100_000  # octets: Linux gives a program none longer than 128 KiB (MAX_ARG_STRLEN)
 LAST_WISH = 2.0  # seconds from SIGTERM to SIGKILL
+LAST_WORDS = 0.2  # seconds for what a script wrote to be read before its end is told
 
 
 @dataclass(frozen=True)
@@ -245,14 +246,17 @@ class Scripts:
         if killed:
             _end(process)
         problem = None
+        reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
         if process.stdout is not None:
-            threading.Thread(target=self._read, args=(process.stdout,), daemon=True).start()
+            reader.start()
         try:
             process.wait(self._commands.timeout)
         except subprocess.TimeoutExpired:
             problem = f"took longer than {self._commands.timeout:g} s and was ended"
             _end(process)
         code = process.wait()
+        if process.stdout is not None:
+            reader.join(LAST_WORDS)  # who stays behind with the output may write for ever
         with self._news:
             self._process = None
         if code < 0 and problem is None:
