@@ -114,6 +114,7 @@ def test_nobody_there(headless_dns: DNSServer, server: tuple[str, str]) -> None:
     assert shown.exit_code == 3
     assert "no peers" in shown.stdout
     assert "A NXDOMAIN" in shown.stdout
+    assert "headless-discovery doctor nope.moon.svc.cluster.local" in shown.stdout
     found = invoke("resolve", "nope.moon.svc.cluster.local", *server, "--json")
     assert found.exit_code == 3
     assert told(found)["peers"] == []

@@ -99,6 +99,8 @@ def show(out: Console, peers: PeerSet, lookups: Lookups) -> None:
         out.print(Text(line, "dim"))
     for warning in lookups.warnings + lookups.errors:
         out.print(Text(f"{glyphs.bad} {as_options(warning)}", "yellow"))
+    if not peers:
+        out.print(Text(f"headless-discovery doctor {peers.target}, with the same options, says why", "dim"))
     if not lookups.heard:
         out.print(Text("nobody was asked: an address is its own answer", "dim"))
 
