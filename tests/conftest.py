@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from support.programs import find
 
 # Started in the background by a shell, pytest ignores Ctrl-C, and so would every process that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -30,11 +31,8 @@ def require_program() -> RequireProgram:
     """
 
     def require(name: str, package: str) -> Path:
-        # Debian keeps servers in /usr/sbin, which is not on an ordinary user's PATH.
-        path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-        found = shutil.which(name, path=path)
-        if found is not None:
-            return Path(found)
+        if (found := find(name)) is not None:
+            return found
         reason = f"{name} is not installed: apt-get install {package}"
         if os.environ.get("CI", "").lower() in {"true", "1"}:
             pytest.fail(f"{reason} (CI=true, so this is not skipped)", pytrace=False)

@@ -202,8 +202,15 @@ class ServerDied(RuntimeError):
 class Knot(Server):
     program = "knotd"
     package = "knot"
+    origins: ClassVar[tuple[str, ...]] = (ORIGIN,)  # the zone of each is in `zone_file`
+    modules: ClassVar[tuple[str, ...]] = ()
+
+    def zone_file(self, origin: str) -> str:
+        return "zone.db" if origin == ORIGIN else f"{origin}.db"
 
     def configure(self) -> list[str]:
+        zones = "".join(f'  - domain: {o}\n    file: "{self.folder}/{self.zone_file(o)}"\n' for o in self.origins)
+        modules = f"    module: [{', '.join(self.modules)}]\n" if self.modules else ""
         listen = ", ".join(f"{host}@{self.port}" for host in self.hosts)
         conf = f"""
 server:
@@ -223,10 +230,8 @@ template:
     zonefile-sync: -1
     zonefile-load: whole
     journal-content: none
-zone:
-  - domain: {ORIGIN}
-    file: "{self.folder}/zone.db"
-"""
+{modules}zone:
+{zones}"""
         return ["-c", str(self._replace("knot.conf", conf))]
 
 

@@ -103,12 +103,12 @@ def zone(live: int = 3, serial: int = 1) -> list[Record]:
     ]
 
 
-def master_file(records: Iterable[Record], serial: int) -> str:
+def master_file(records: Iterable[Record], serial: int, origin: str = ORIGIN) -> str:
     """RFC 1035, 5: what Knot, BIND and Unbound read. The negative TTL (SOA minimum, RFC 2308) is CoreDNS's."""
     lines = [
-        f"$ORIGIN {ORIGIN}.",
-        f"@ {TTL} IN SOA ns.dns.{ORIGIN}. hostmaster.{ORIGIN}. {serial} 7200 1800 86400 {TTL}",
-        f"@ {TTL} IN NS ns.dns.{ORIGIN}.",
+        f"$ORIGIN {origin}.",
+        f"@ {TTL} IN SOA ns.dns.{origin}. hostmaster.{origin}. {serial} 7200 1800 86400 {TTL}",
+        f"@ {TTL} IN NS ns.dns.{origin}.",
         f"ns.dns {TTL} IN A 10.0.0.53",
         *(f"{r.name}. {r.ttl} IN {r.type} {r.data}" for r in records),
     ]

@@ -1,0 +1,104 @@
+"""How long a refresh keeps the event loop from everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from asyncio.events import Handle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harness import Goal, Result, benchmark, percentile, spread
+from knot import Counting
+from refreshes import AIODNS, DNSPYTHON, LIBRARY, Case, Refresh, competitors, served
+
+CASES = [Case("A", 3), Case("A", 100), Case("A", 1000), Case("A", 3000), Case("SRV", 100), Case("SRV", 800)]
+GOALS = {Case("A", 1000): 1.0, Case("SRV", 800): 4.0}  # ms
+WAYS = {LIBRARY: "`refresh()`", AIODNS: "aiodns", DNSPYTHON: "dnspython"}
+WARM = 3
+
+
+class _Longest:
+    """The longest callback that an event loop of this thread has run since `clear()`, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def clear(self) -> None:
+        self.seconds = 0.0
+
+    async def of(self, refresh: Refresh) -> float:
+        """Of one refresh, in a task of its own: so that its last step is over, too, when this returns."""
+
+        async def run() -> None:
+            self.clear()
+            await refresh()
+
+        await asyncio.create_task(run())
+        longest = self.seconds
+        await asyncio.sleep(0)  # what the refresh left to be called
+        return max(longest, self.seconds)
+
+
+@contextmanager
+def _watched() -> Iterator[_Longest]:
+    """Every callback of an event loop, and every step of a task, is run by a `Handle`."""
+    longest = _Longest()
+    unwatched = Handle._run
+
+    def run(handle: Handle) -> Any:
+        began = time.perf_counter()
+        try:
+            return unwatched(handle)
+        finally:
+            longest.seconds = max(longest.seconds, time.perf_counter() - began)
+
+    Handle._run = run  # type: ignore[method-assign]
+    try:
+        yield longest
+    finally:
+        Handle._run = unwatched  # type: ignore[method-assign]
+
+
+async def _held(case: Case, server: Counting, rounds: int) -> list[dict[str, Any]]:
+    async with competitors(case, server) as racing:
+        taken: dict[str, list[float]] = {way: [] for way in WAYS}
+        order = list(WAYS)
+        before = racing.asked()
+        with _watched() as longest:
+            for _ in range(rounds + WARM):
+                random.shuffle(order)
+                for way in order:
+                    taken[way].append(await longest.of(racing.refresh[way]) * 1e3)
+        asked = racing.asked()
+        assert all(asked[way] - before[way] >= rounds + WARM for way in WAYS)
+    return [
+        {"what": label, "records": str(case), "ms": spread(taken[way][WARM:]), "most": percentile(taken[way][WARM:], 0.99)}
+        for way, label in WAYS.items()
+    ]
+
+
+@benchmark("held")
+def held(quick: bool) -> Result:
+    cases = [case for case in CASES if case.size <= 100] if quick else CASES
+    rounds = 5 if quick else 151
+    rows, goals = [], []
+    with served(cases) as server:
+        for case in cases:
+            found = asyncio.run(_held(case, server, rounds))
+            rows += found
+            if case in GOALS:
+                goals.append(
+                    Goal(f"ms that a refresh of {case} holds the event loop", found[0]["ms"]["median"], GOALS[case])
+                )
+    return Result(
+        "How long a refresh holds the event loop",
+        "Milliseconds of the longest single callback or task step of one refresh, which is how long everything else on"
+        " the loop waits: every `Handle` of the loop is timed. aiodns reads answers in a thread of its own, so this is"
+        " not where its time goes. *The longest* leaves one refresh of a hundred out. Same server and records as above.",
+        {"records": "records", "what": "", "ms": "ms", "most": "the longest"},
+        rows,
+        goals,
+    )

@@ -1,0 +1,90 @@
+"""One peer of 1000 changes: from the answer's bytes to the subscriber."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+from canned import CannedHost, addresses, pod_addresses, srv
+from harness import Goal, Result, benchmark, spread
+
+from headless_discovery import Change
+from headless_discovery.balance import ConsistentHash, Maglev, RoundRobin, Strategy
+
+PEERS = 1000
+LIMIT = 3.0  # ms
+AGED = 60.0  # seconds between changes, so that nobody is young: who is takes two answers to leave
+
+Step = tuple[str, bytes]
+
+
+def _addresses(pods: int) -> Iterator[Step]:
+    """A pod leaves, then another joins."""
+    all_ = pod_addresses(pods * 2)
+    present = all_[:pods]
+    yield "", addresses(present)
+    for number, new in enumerate(all_[pods:]):
+        del present[number * 7 % len(present)]
+        yield "a pod leaves", addresses(present)
+        present.append(new)
+        yield "a pod joins", addresses(present)
+
+
+def _srv(pods: int) -> Iterator[Step]:
+    """A pod of a StatefulSet restarts: its name has another address."""
+    all_ = pod_addresses(pods * 2)
+    present = [(f"web-{number}", packed) for number, packed in enumerate(all_[:pods])]
+    yield "", srv(present)
+    for number, new in enumerate(all_[pods:]):
+        place = number * 7 % len(present)
+        present[place] = present[place][0], new
+        yield "a pod restarts", srv(present)
+
+
+async def _measure(strategy: Strategy, port: int | str, steps: Iterator[Step], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds, by what happened."""
+    _, answer = next(steps)
+    host = CannedHost(asyncio.get_running_loop(), answer)
+    heard: list[tuple[float, Change]] = []
+    told = asyncio.Event()
+
+    def changed(change: Change) -> None:
+        heard.append((time.perf_counter(), change))
+        told.set()
+
+    taken: dict[str, list[float]] = {}
+    async with host.service(port, strategy=strategy) as service:
+        service.watch(changed)
+        await told.wait()
+        for _ in range(rounds):
+            what, host.answer = next(steps)
+            host.skip(AGED)
+            told.clear()
+            heard.clear()
+            await service.refresh()
+            await told.wait()
+            ((at, change),) = heard
+            assert len(change.added) + len(change.removed) == (2 if what == "a pod restarts" else 1)
+            assert service.pick("user-1") in change.current
+            taken.setdefault(what, []).append((at - host.arrived) * 1e3)
+    return taken
+
+
+@benchmark("one-change")
+def one_change(quick: bool) -> Result:
+    rounds = 6 if quick else 60
+    kinds = {"A": (8080, _addresses, PEERS), "SRV": ("http", _srv, 800)}
+    rows = []
+    for kind, (port, steps, peers) in kinds.items():
+        for strategy in (RoundRobin(), ConsistentHash(), Maglev()):
+            for what, taken in asyncio.run(_measure(strategy, port, steps(peers), rounds)).items():
+                rows.append(
+                    {"what": f"`{type(strategy).__name__}`, {what}", "records": kind, "peers": peers, "ms": spread(taken)}
+                )
+    worst = {}
+    for row in rows:
+        if row["records"] == "A":
+            strategy_name = str(row["what"]).split("`")[1]
+            worst[strategy_name] = max(worst.get(strategy_name, 0.0), row["ms"]["median"])
+    return Result("One", "t", {"what": "", "records": "r", "peers": "p", "ms": "ms"}, rows, [Goal(f"{k}", worst[k], LIMIT) for k in ("ConsistentHash","Maglev")])
