@@ -19,7 +19,7 @@ class Bare:
         self._kept = kept
         self._sock: socket.socket | None = None
 
-    async def __call__(self) -> bytes:
+    async def ask(self) -> bytes:
         loop = asyncio.get_running_loop()
         sock = self._sock or await self._connected(loop)
         query = random.randbytes(2) + self._question[2:]

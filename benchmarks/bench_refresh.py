@@ -37,8 +37,8 @@ async def _race(case: Case, server: Counting, rounds: int) -> dict[str, Any]:
     async with competitors(case, server) as racing:
         taken: dict[str, list[float]] = {way: [] for way in racing.refresh}
         order = list(racing.refresh)
-        before = racing.asked()
         gc.collect()
+        before = racing.asked()
         for _ in range(rounds + WARM):
             random.shuffle(order)
             for way in order:
@@ -46,7 +46,7 @@ async def _race(case: Case, server: Counting, rounds: int) -> dict[str, Any]:
                 began = time.perf_counter()
                 await refresh()
                 taken[way].append((time.perf_counter() - began) * 1e3)
-        asked = racing.check(before, rounds + WARM)
+        asked = racing.check(before, rounds + WARM, order)
     taken = {way: found[WARM:] for way, found in taken.items()}
     row: dict[str, Any] = {"what": str(case), **{way: spread(found) for way, found in taken.items()}}
     for way in (AIODNS, BARE):
@@ -91,7 +91,7 @@ def refresh(quick: bool) -> Result:
         " and nothing read; beside it the same over one socket for all. One Knot server, which also counts the"
         " queries: each call asked (aiodns has a cache, so its records have the TTL 0); *queries* is how many, of the"
         " first three: over UDP, and again over TCP where they do not remember that the answer was truncated. 5,000"
-        " addresses do not fit into one message: Knot sends as many as do. All run in turn in a new order each round;"
+        " addresses do not fit into one message, so they are two names, asked at the same time. All run in turn in a new order each round;"
         " ratios are taken within a round.",
         {
             "what": "records",

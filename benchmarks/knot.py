@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from interop.servers import Knot
-from interop.zones import ORIGIN, Record, addresses, headless, master_file, name, v4
+from interop.zones import ORIGIN, Record, master_file
 from support.programs import find
 
 
@@ -40,16 +40,6 @@ def in_zone(origin: str, records: Iterable[Record]) -> list[Record]:
 
 def with_ttl(ttl: int, records: Iterable[Record]) -> list[Record]:
     return [replace(record, ttl=ttl) for record in records]
-
-
-def services(a: Iterable[int], srv: Iterable[int], ttl: int) -> list[Record]:
-    """`a<n>` has n addresses, `srv<n>` has n pods behind a port `http`."""
-    records: list[Record] = []
-    for place, size in enumerate(a):
-        records += addresses(name(f"a{size}"), v4(40 + place, size))
-    for place, size in enumerate(srv):
-        records += headless(f"srv{size}", v4(80 + place, size))
-    return with_ttl(ttl, records)
 
 
 class Counting(Knot):

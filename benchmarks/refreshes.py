@@ -6,19 +6,23 @@ a TTL of an hour, so that it asks when it is told to and at no other time.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import dns.flags
 from bare import Bare
-from interop.zones import ORIGIN, name
-from knot import Counting, knot, origin, services
+from interop.zones import ORIGIN, Record, addresses, headless, name, v4
+from knot import Counting, knot, origin, with_ttl
 
 from headless_discovery import AsyncHeadlessService
 from headless_discovery.message import SRV, A
 
 HOUR = 3600
+LARGEST = 4092  # A records in one message, 16 bytes each (RFC 1035, 4.2.2: its length is two octets)
 LIBRARY, AIODNS, DNSPYTHON, BARE, KEPT = "library", "aiodns", "dnspython", "bare", "kept"
 ZONES = {way: origin(number) for number, way in enumerate((LIBRARY, AIODNS, DNSPYTHON, BARE, KEPT), 1)}
 
@@ -39,17 +43,29 @@ class Case:
     def rdtype(self) -> int:
         return A if self.records == "A" else SRV
 
-    def name(self, way: str) -> str:
-        label = f"a{self.size}" if self.records == "A" else f"_http._tcp.srv{self.size}"
-        return name(label).replace(ORIGIN, ZONES[way])
+    @property
+    def services(self) -> list[str]:
+        """More than one where the records would not fit into a message of 64 KiB. Short names: 800 SRV just fit."""
+        return [f"{self.records[0].lower()}{self.size}{part}" for part in ([""] if self.size <= LARGEST else ["-0", "-1"])]
+
+    def names(self, way: str) -> list[str]:
+        prefix = "" if self.records == "A" else "_http._tcp."
+        return [name(prefix + service).replace(ORIGIN, ZONES[way]) for service in self.services]
+
+    def published(self, network: int) -> list[Record]:
+        """Everything that a DNS server has on it, with addresses of 10.network.0.0/16."""
+        all_ = v4(network, self.size)
+        parts = len(self.services)
+        shares = [(service, all_[part::parts]) for part, service in enumerate(self.services)]
+        if self.records == "A":
+            return [record for service, share in shares for record in addresses(name(service), share)]
+        return [record for service, share in shares for record in headless(service, share)]
 
 
 def served(cases: Iterable[Case]) -> AbstractContextManager[Counting]:
     """Knot with these services in all zones."""
-    sizes: dict[str, list[int]] = {"A": [], "SRV": []}
-    for case in cases:
-        sizes[case.records].append(case.size)
-    return knot({z: services(sizes["A"], sizes["SRV"], 0 if w == AIODNS else HOUR) for w, z in ZONES.items()})
+    records = [record for network, case in enumerate(cases, 40) for record in case.published(network)]
+    return knot({zone: with_ttl(0 if way == AIODNS else HOUR, records) for way, zone in ZONES.items()})
 
 
 class Competitors:
@@ -65,14 +81,17 @@ class Competitors:
         """Queries so far, counted at the server."""
         return {way: sum(self._server.counts(zone).values()) for way, zone in ZONES.items()}
 
-    def check(self, before: dict[str, int], calls: int) -> dict[str, float]:
-        """Queries for each call since `before`. Raises `RuntimeError` for anybody who did not ask each time."""
-        each = {way: (count - before[way]) / calls for way, count in self.asked().items()}
-        for way in self.refresh:
-            if each[way] < 1:
-                raise RuntimeError(f"{self.case}: {way} asked the server {each[way]:g} times a call: not a fair race")
-        if not self._service.peers():
-            raise RuntimeError(f"{self.case}: no peers")
+    def check(self, before: dict[str, int], calls: int, ways: Iterable[str]) -> dict[str, float]:
+        """Queries for each call of these since `before`. Raises `RuntimeError` if anybody did not ask each time."""
+        after = self.asked()
+        each = {way: (after[way] - before[way]) / calls for way in ways}
+        for way, asked in each.items():
+            if asked < 1:
+                raise RuntimeError(f"{self.case}: {way} asked the server {asked:g} times a call: not a fair race")
+        if each[LIBRARY] > len(self.case.services):
+            raise RuntimeError(f"{self.case}: the answer is not whole, {each[LIBRARY]:g} queries a call were needed")
+        if len(self._service.peers()) != self.case.size or not self._service.status.complete:
+            raise RuntimeError(f"{self.case}: {len(self._service.peers())} peers were found")
         return each
 
 
@@ -82,17 +101,24 @@ async def competitors(case: Case, server: Counting) -> AsyncIterator[Competitors
     import dns.asyncresolver
 
     nameserver = server.nameserver
-    truncated = bool(server.ask(case.name(BARE), case.records).flags & 0x0200)
+    truncated = bool(server.ask(case.names(BARE)[0], case.records).flags & dns.flags.TC)
     cares = aiodns.DNSResolver(nameservers=[nameserver])
     resolver = dns.asyncresolver.Resolver(configure=False)
     resolver.nameservers, resolver.port = ["127.0.0.1"], server.port
+
+    def each(way: str, refresh: Callable[[str], Awaitable[Any]]) -> Refresh:
+        """One name, or several at the same time."""
+        names = case.names(way)
+        return partial(refresh, names[0]) if len(names) == 1 else lambda: asyncio.gather(*map(refresh, names))
+
     async with AsyncExitStack() as stack:
-        bare, kept = (
-            stack.enter_context(closing(Bare(case.name(way), case.rdtype, server.port, tcp=truncated, kept=way == KEPT)))
+        bare = {
+            name: stack.enter_context(closing(Bare(name, case.rdtype, server.port, tcp=truncated, kept=way == KEPT)))
             for way in (BARE, KEPT)
-        )
+            for name in case.names(way)
+        }
         service = AsyncHeadlessService(
-            case.name(LIBRARY),
+            case.names(LIBRARY),
             8080 if case.rdtype == A else None,
             nameservers=[nameserver],
             min_ttl=0,  # so that each refresh() asks
@@ -106,9 +132,9 @@ async def competitors(case: Case, server: Counting) -> AsyncIterator[Competitors
             service,
             {
                 LIBRARY: service.refresh,
-                AIODNS: lambda: cares.query_dns(case.name(AIODNS), case.records),
-                DNSPYTHON: lambda: resolver.resolve(case.name(DNSPYTHON) + ".", case.records),
-                BARE: bare,
-                KEPT: kept,
+                AIODNS: each(AIODNS, lambda name: cares.query_dns(name, case.records)),
+                DNSPYTHON: each(DNSPYTHON, lambda name: resolver.resolve(name + ".", case.records)),
+                BARE: each(BARE, lambda name: bare[name].ask()),
+                KEPT: each(KEPT, lambda name: bare[name].ask()),
             },
         )
