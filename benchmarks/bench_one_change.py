@@ -10,7 +10,7 @@ from typing import Any
 from canned import CannedHost, addresses, pod_addresses, srv
 from harness import Goal, Result, benchmark, spread
 
-from headless_discovery import Change
+from headless_discovery import Change, Peer
 from headless_discovery.balance import ConsistentHash, Maglev, RoundRobin, Strategy
 
 PEERS, SRV_PEERS = 1000, 800  # as many SRV records and their glue fit into a message
@@ -48,13 +48,11 @@ async def _measure(strategy: Strategy, port: int | str, steps: Iterator[Step], r
     """Milliseconds, by what happened."""
     _, answer = next(steps)
     host = CannedHost(asyncio.get_running_loop(), answer)
-    heard: list[tuple[float, Change]] = []
+    heard: list[tuple[float, Change, Peer]] = []
     told = asyncio.Event()
 
     def changed(change: Change) -> None:
-        heard.append((time.perf_counter(), change))
-        if change.previous:
-            assert service.pick("user-1") in change.current
+        heard.append((time.perf_counter(), change, service.pick("user-1")))
         told.set()
 
     taken: dict[str, list[float]] = {}
@@ -68,8 +66,9 @@ async def _measure(strategy: Strategy, port: int | str, steps: Iterator[Step], r
             heard.clear()
             await service.refresh()
             await told.wait()
-            ((at, change),) = heard
+            ((at, change, picked),) = heard
             assert len(change.added) + len(change.removed) == (2 if what == "a pod restarts" else 1)
+            assert picked in change.current
             taken.setdefault(what, []).append((at - host.arrived) * 1e3)
     return taken
 
