@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
+.PHONY: help demo test bench profile simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-12s%s\n' "$$name" "$$what"; done
@@ -20,6 +20,9 @@ test: $(VENV)/.ready  ## the whole test suite; options for pytest in ARGS="-k lo
 
 bench: $(VENV)/.ready-bench  ## the figures of docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+profile: $(VENV)/.ready-bench  ## where the time of a refresh goes, by module and function; ARGS="1000A 800SRV"
+	@$(BIN)/python benchmarks/profile_refresh.py $(ARGS)
 
 simulation: $(VENV)/.ready  ## a million membership steps in virtual time; ARGS="--days 7 --seed 100" for others
 	@cd tests && ../$(BIN)/python -m simulation $(or $(ARGS),--steps 1000000)
@@ -86,7 +89,7 @@ $(VENV)/.ready-fuzz: $(VENV)/.ready
 	@touch $@
 
 $(VENV)/.ready-bench: $(VENV)/.ready
-	@echo "Installing what the benchmarks compare with, and matplotlib ..."
+	@echo "Installing what the benchmarks compare with, matplotlib and pyinstrument ..."
 	@$(PIP) install --group bench
 	@touch $@
 
