@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench profile simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
+.PHONY: help demo test bench profile instructions simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-12s%s\n' "$$name" "$$what"; done
@@ -23,6 +23,9 @@ bench: $(VENV)/.ready-bench  ## the figures of docs/benchmarks.md
 
 profile: $(VENV)/.ready-bench  ## where the time of a refresh goes, by module and function; ARGS="1000A 800SRV"
 	@$(BIN)/python benchmarks/profile_refresh.py $(ARGS)
+
+instructions: $(VENV)/.ready  ## count the reader's instructions under valgrind, against a budget; ARGS=--update for a new one
+	@cd tests && ../$(BIN)/python -m instructions $(ARGS)
 
 simulation: $(VENV)/.ready  ## a million membership steps in virtual time; ARGS="--days 7 --seed 100" for others
 	@cd tests && ../$(BIN)/python -m simulation $(or $(ARGS),--steps 1000000)

@@ -1,4 +1,4 @@
-"""The bare exchange: what asyncio, the sockets and the server take alone. Ready-made bytes out, bytes in, nothing read."""
+"""The bare exchange: what asyncio, the sockets and the server take alone: bytes out, bytes in, nothing read."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 import random
 import socket
 
-from canned import question
+from shared import answers
 
 
 class Bare:
     """Asks one question. `kept`: on one socket for all calls; else each has a new one, over TCP a new connection."""
 
     def __init__(self, name: str, rdtype: int, port: int, *, tcp: bool, kept: bool) -> None:
-        self._question = question(name, rdtype)
+        self._question = answers.question(name, rdtype)
         self._port = port
         self._tcp = tcp
         self._kept = kept

@@ -74,7 +74,12 @@ async def _held(case: Case, server: Counting, rounds: int) -> list[dict[str, Any
                     taken[way].append(await longest.of(racing.refresh[way]) * 1e3)
         racing.check(before, rounds + WARM, WAYS)
     return [
-        {"what": label, "records": str(case), "ms": spread(taken[way][WARM:]), "most": percentile(taken[way][WARM:], 0.99)}
+        {
+            "what": label,
+            "records": str(case),
+            "ms": spread(taken[way][WARM:]),
+            "most": percentile(taken[way][WARM:], 0.99),
+        }
         for way, label in WAYS.items()
     ]
 
@@ -96,7 +101,7 @@ def held(quick: bool) -> Result:
         "How long a refresh holds the event loop",
         "Milliseconds of the longest single callback or task step of one refresh, which is how long everything else on"
         " the loop waits: every `Handle` of the loop is timed. aiodns reads answers in a thread of its own: what is"
-        " left here is waiting for the interpreter's lock. *The longest* leaves one refresh of a hundred out. Same server and records as above.",
+        " left here is waiting for the interpreter's lock. *The longest* leaves one refresh of a hundred out.",
         {"records": "records", "what": "", "ms": "ms", "most": "the longest"},
         rows,
         goals,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import Goal, Result, benchmark, spread
-from interop.zones import addresses, name, v4
 from knot import knot, origin, with_ttl
+from shared import addresses, name, v4
 
 CHILD = Path(__file__).with_name("idle.py")
 TTL = 5
@@ -80,9 +80,7 @@ def idle(quick: bool) -> Result:
     ours = dict(zip(WAYS, rows, strict=True))
     loops = {"aiodns": ours.pop("aiodns"), "dnspython": ours.pop("dnspython")}
     goals = [
-        Goal(
-            f"CPU of {row['what']}, times {other}'s", row["cpu"]["median"] / loop["cpu"]["median"], 1
-        )
+        Goal(f"CPU of {row['what']}, times {other}'s", row["cpu"]["median"] / loop["cpu"]["median"], 1)
         for row in ours.values()
         for other, loop in loops.items()
     ]
@@ -93,8 +91,8 @@ def idle(quick: bool) -> Result:
         ]
     return Result(
         "A thousand services that do not change",
-        f"{services:,} names of {PODS} peers, TTL {TTL} s, for {windows * seconds:.0f} s after all had started: CPU time"
-        " of the process in percent of one CPU, microseconds for one refresh, and by how much the memory in RAM has"
+        f"{services:,} names of {PODS} peers, TTL {TTL} s, for {windows * seconds:.0f} s after all had started: CPU"
+        " time of the process in percent of one CPU, microseconds for one refresh, and by how much the memory in RAM has"
         " grown since everything was imported. All four processes run at the same time and ask one Knot server, each in"
         " a zone of its own; the server counts the queries. The services have a subscriber each; the tasks do the least"
         " that does the job: they look, keep the set and sleep.",

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from canned import CannedHost, addresses, pod_addresses, srv
+from canned import CannedHost
 from harness import Goal, Result, benchmark, spread
+from shared import answers
 
 from headless_discovery import Change, Peer
 from headless_discovery.balance import ConsistentHash, Maglev, RoundRobin, Strategy
@@ -23,25 +24,25 @@ Step = tuple[str, bytes]
 
 def _addresses(pods: int) -> Iterator[Step]:
     """A pod leaves, then another joins."""
-    all_ = pod_addresses(pods * 2)
+    all_ = answers.pod_addresses(pods * 2)
     present = all_[:pods]
-    yield "", addresses(present)
+    yield "", answers.addresses(present)
     for number, new in enumerate(all_[pods:]):
         del present[number * 7 % len(present)]
-        yield "a pod leaves", addresses(present)
+        yield "a pod leaves", answers.addresses(present)
         present.append(new)
-        yield "a pod joins", addresses(present)
+        yield "a pod joins", answers.addresses(present)
 
 
 def _srv(pods: int) -> Iterator[Step]:
     """A pod of a StatefulSet restarts: its name has another address."""
-    all_ = pod_addresses(pods * 2)
+    all_ = answers.pod_addresses(pods * 2)
     present = [(f"web-{number}", packed) for number, packed in enumerate(all_[:pods])]
-    yield "", srv(present)
+    yield "", answers.srv(present)
     for number, new in enumerate(all_[pods:]):
         place = number * 7 % len(present)
         present[place] = present[place][0], new
-        yield "a pod restarts", srv(present)
+        yield "a pod restarts", answers.srv(present)
 
 
 async def _measure(strategy: Strategy, port: int | str, steps: Iterator[Step], rounds: int) -> dict[str, list[float]]:
@@ -95,13 +96,15 @@ def one_change(quick: bool) -> Result:
     return Result(
         "One peer changes",
         "Milliseconds from the moment at which the bytes of the answer are at hand to the call of the subscriber of an"
-        " `AsyncHeadlessService`: the answer is read, compared, a set is made, and the subscriber is called in a task of"
-        " its own. When it is called, `pick()` chooses among the new peers. No sockets here, and a minute between"
+        " `AsyncHeadlessService`: the answer is read, compared, a set is made, and the subscriber is called in a task"
+        " of its own. When it is called, `pick()` chooses among the new peers. No sockets here, and a minute between"
         " changes (nobody is young) is skipped.",
         {"records": "records", "what": "", "ms": "ms"},
         rows,
         [
-            Goal(f"ms from an answer with one change in {PEERS:,} A to its `Change`, with {strategy}", max(found), LIMIT)
+            Goal(
+                f"ms from an answer with one change in {PEERS:,} A to its `Change`, with {strategy}", max(found), LIMIT
+            )
             for strategy, found in medians.items()
         ],
     )

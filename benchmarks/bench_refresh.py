@@ -78,7 +78,9 @@ def refresh(quick: bool) -> Result:
                 label: {case.size: rows[case][way]["median"] for case in cases if case.records == records}
                 for way, label in LABELS.items()
             }
-            lines(f"refresh-{records.lower()}", found, "ms (logarithmic)", log=True, dashed=[LABELS[BARE], LABELS[KEPT]])
+            lines(
+                f"refresh-{records.lower()}", found, "ms (logarithmic)", log=True, dashed=[LABELS[BARE], LABELS[KEPT]]
+            )
         pictures = {
             "refresh-a": "The time of a refresh of A records, from 3 to 5000 peers",
             "refresh-srv": "The time of a refresh of SRV records and their glue, from 3 to 800 peers",
@@ -91,8 +93,8 @@ def refresh(quick: bool) -> Result:
         " and nothing read; beside it the same over one socket for all. One Knot server, which also counts the"
         " queries: each call asked (aiodns has a cache, so its records have the TTL 0); *queries* is how many, of the"
         " first three: over UDP, and again over TCP where they do not remember that the answer was truncated. 5,000"
-        " addresses do not fit into one message, so they are two names, asked at the same time. All run in turn in a new order each round;"
-        " ratios are taken within a round.",
+        " addresses do not fit into one message, so they are two names, asked at the same time. All run in turn, in a"
+        " new order each round; ratios are taken within a round.",
         {
             "what": "records",
             **LABELS,

@@ -17,7 +17,9 @@ LIMIT = 500.0  # KB
 def size(quick: bool) -> Result:
     rows = []
     for records, peers in (("A", 1000), ("SRV", 800)):
-        ran = subprocess.run([sys.executable, CHILD, records, str(peers)], stdout=subprocess.PIPE, text=True, check=True)
+        ran = subprocess.run(
+            [sys.executable, CHILD, records, str(peers)], stdout=subprocess.PIPE, text=True, check=True
+        )
         rows.append({"what": f"{peers:,} {records}", **json.loads(ran.stdout)})
     return Result(
         "What a set takes in memory",

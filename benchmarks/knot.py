@@ -5,17 +5,12 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
-from interop.servers import Knot
-from interop.zones import ORIGIN, Record, master_file
-from support.programs import find
+from shared import ORIGIN, Knot, Record, find, master_file
 
 
 class Missing(Exception):

@@ -94,7 +94,9 @@ def main() -> int:
                     functions[f"{module}: {function}" if function else module] += seconds
                 tree = OUT / f"{each.size}{each.records}.html"
                 tree.write_text(profiler.output_html())
-                print(f"\n{each}: {count:,} refreshes of {1e6 * root.time / count:,.0f} µs; {tree.relative_to(Path.cwd())}")
+                print(
+                    f"\n{each}: {count:,} refreshes of {1e6 * root.time / count:,.0f} µs; {tree.relative_to(Path.cwd())}"
+                )
                 table("module", modules, root.time, count, 14)
                 table("function", functions, root.time, count, 20)
     except Missing as missing:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import dns.flags
 from bare import Bare
-from interop.zones import ORIGIN, Record, addresses, headless, name, v4
 from knot import Counting, knot, origin, with_ttl
+from shared import ORIGIN, Record, addresses, headless, name, v4
 
 from headless_discovery import AsyncHeadlessService
 from headless_discovery.message import SRV, A
@@ -46,7 +45,9 @@ class Case:
     @property
     def services(self) -> list[str]:
         """More than one where the records would not fit into a message of 64 KiB. Short names: 800 SRV just fit."""
-        return [f"{self.records[0].lower()}{self.size}{part}" for part in ([""] if self.size <= LARGEST else ["-0", "-1"])]
+        return [
+            f"{self.records[0].lower()}{self.size}{part}" for part in ([""] if self.size <= LARGEST else ["-0", "-1"])
+        ]
 
     def names(self, way: str) -> list[str]:
         prefix = "" if self.records == "A" else "_http._tcp."
@@ -71,7 +72,9 @@ def served(cases: Iterable[Case]) -> AbstractContextManager[Counting]:
 class Competitors:
     """What one refresh of each is, and how many queries it took."""
 
-    def __init__(self, case: Case, server: Counting, service: AsyncHeadlessService, refresh: dict[str, Refresh]) -> None:
+    def __init__(
+        self, case: Case, server: Counting, service: AsyncHeadlessService, refresh: dict[str, Refresh]
+    ) -> None:
         self.refresh = refresh
         self.case = case
         self._server = server

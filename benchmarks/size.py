@@ -8,14 +8,17 @@ import json
 import sys
 import tracemalloc
 
-from canned import PORT, CannedHost, addresses, pod_addresses, srv
+from canned import CannedHost
+from shared import answers
 
 from headless_discovery import AsyncHeadlessService, Peer, PeerSet
 
 
 def answer(records: str, peers: int) -> bytes:
-    pods = pod_addresses(peers)
-    return addresses(pods) if records == "A" else srv([(f"web-{number}", packed) for number, packed in enumerate(pods)])
+    pods = answers.pod_addresses(peers)
+    if records == "A":
+        return answers.addresses(pods)
+    return answers.srv([(f"web-{number}", packed) for number, packed in enumerate(pods)])
 
 
 def held() -> float:
@@ -27,7 +30,7 @@ def held() -> float:
 async def started(records: str, peers: int) -> AsyncHeadlessService:
     """After its first answer and a refresh, on a host of its own."""
     host = CannedHost(asyncio.get_running_loop(), answer(records, peers))
-    service = host.service(PORT if records == "A" else "http")
+    service = host.service(answers.PORT if records == "A" else "http")
     await service.start()
     await service.refresh()
     return service
