@@ -47,6 +47,10 @@ class Result:
         return made
 
 
+class Missing(Exception):
+    """A program that a benchmark needs is not installed."""
+
+
 Benchmark = Callable[[bool], Result]
 REGISTRY: dict[str, Benchmark] = {}
 

@@ -10,11 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from harness import Missing
 from shared import ORIGIN, Knot, Record, find, master_file
-
-
-class Missing(Exception):
-    """A program that a benchmark needs is not installed."""
 
 
 def program(called: str, package: str) -> Path:

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from knot import Counting, Missing
+from harness import Missing
+from knot import Counting
 from refreshes import LIBRARY, Case, competitors, served
 
 OUT = Path(__file__).resolve().parent.parent / "build" / "profile"
@@ -94,9 +95,8 @@ def main() -> int:
                     functions[f"{module}: {function}" if function else module] += seconds
                 tree = OUT / f"{each.size}{each.records}.html"
                 tree.write_text(profiler.output_html())
-                print(
-                    f"\n{each}: {count:,} refreshes of {1e6 * root.time / count:,.0f} µs; {tree.relative_to(Path.cwd())}"
-                )
+                took = f"{count:,} refreshes of {1e6 * root.time / count:,.0f} µs"
+                print(f"\n{each}: {took}; the tree is in {tree.relative_to(OUT.parent.parent)}")
                 table("module", modules, root.time, count, 14)
                 table("function", functions, root.time, count, 20)
     except Missing as missing:

@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from harness import REGISTRY, machine
+from harness import REGISTRY, Missing, machine
 from report import render
 
 HERE = Path(__file__).resolve().parent
@@ -34,9 +34,15 @@ def main() -> int:
         return 0
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     fresh = {}
+    left_out = []
     for name in options.only or REGISTRY:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        result = REGISTRY[name](options.quick)
+        try:
+            result = REGISTRY[name](options.quick)
+        except Missing as missing:
+            print(f"{name} is left out: {missing}", file=sys.stderr)
+            left_out.append(name)
+            continue
         result.machine = machine()
         fresh[name] = result.to_json()
         print(render({name: fresh[name]}).partition("\n## Goals")[2], flush=True)
@@ -47,11 +53,13 @@ def main() -> int:
             PAGE.parent.mkdir(exist_ok=True)
             PAGE.write_text(render(results))
     if options.quick:
-        return 0
-    missed = [goal for found in fresh.values() for goal in found["goals"] if not goal["met"]]
-    for goal in missed:
-        print(f"missed: {goal['text']}: {goal['value']:g}, the bound is {goal['limit']:g}", file=sys.stderr)
-    return 1 if missed else 0
+        return 1 if left_out else 0
+    goals = [goal for found in fresh.values() for goal in found["goals"]]
+    for goal in sorted(goals, key=lambda goal: not goal["met"]):
+        sign = "at least" if goal["floor"] else "at most"
+        met = "met   " if goal["met"] else "MISSED"
+        print(f"{met} {goal['text']}: {goal['value']:.3g} ({sign} {goal['limit']:g})", file=sys.stderr)
+    return 0 if all(goal["met"] for goal in goals) and not left_out else 1
 
 
 if __name__ == "__main__":
