@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from asyncio.events import Handle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
+from handles import watched
 from harness import Goal, Result, benchmark, percentile, spread
 from knot import Counting
-from refreshes import AIODNS, DNSPYTHON, LIBRARY, Case, Refresh, competitors, served
+from refreshes import AIODNS, DNSPYTHON, LIBRARY, Case, competitors, served
 
 CASES = [Case("A", 3), Case("A", 100), Case("A", 1000), Case("A", 3000), Case("SRV", 100), Case("SRV", 800)]
 GOALS = {Case("A", 1000): 1.0, Case("SRV", 800): 4.0}  # ms
@@ -20,54 +17,12 @@ WAYS = {LIBRARY: "`refresh()`", AIODNS: "aiodns", DNSPYTHON: "dnspython"}
 WARM = 3
 
 
-class _Longest:
-    """The longest callback that an event loop of this thread has run since `clear()`, in seconds."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def clear(self) -> None:
-        self.seconds = 0.0
-
-    async def of(self, refresh: Refresh) -> float:
-        """Of one refresh, in a task of its own: so that its last step is over, too, when this returns."""
-
-        async def run() -> None:
-            self.clear()
-            await refresh()
-
-        await asyncio.create_task(run())
-        longest = self.seconds
-        await asyncio.sleep(0)  # what the refresh left to be called
-        return max(longest, self.seconds)
-
-
-@contextmanager
-def _watched() -> Iterator[_Longest]:
-    """Every callback of an event loop, and every step of a task, is run by a `Handle`."""
-    longest = _Longest()
-    unwatched = Handle._run
-
-    def run(handle: Handle) -> Any:
-        began = time.perf_counter()
-        try:
-            return unwatched(handle)
-        finally:
-            longest.seconds = max(longest.seconds, time.perf_counter() - began)
-
-    Handle._run = run  # type: ignore[method-assign]
-    try:
-        yield longest
-    finally:
-        Handle._run = unwatched  # type: ignore[method-assign]
-
-
 async def _held(case: Case, server: Counting, rounds: int) -> list[dict[str, Any]]:
     async with competitors(case, server) as racing:
         taken: dict[str, list[float]] = {way: [] for way in WAYS}
         order = list(WAYS)
         before = racing.asked()
-        with _watched() as longest:
+        with watched() as longest:
             for _ in range(rounds + WARM):
                 random.shuffle(order)
                 for way in order:

@@ -92,10 +92,10 @@ def idle(quick: bool) -> Result:
     return Result(
         "A thousand services that do not change",
         f"{services:,} names of {PODS} peers, TTL {TTL} s, for {windows * seconds:.0f} s after all had started: CPU"
-        " time of the process in percent of one CPU, microseconds for one refresh, and by how much the memory in RAM has"
-        " grown since everything was imported. All four processes run at the same time and ask one Knot server, each in"
-        " a zone of its own; the server counts the queries. The services have a subscriber each; the tasks do the least"
-        " that does the job: they look, keep the set and sleep.",
+        " time of the process in percent of one CPU, microseconds for one refresh, and by how much the memory in RAM"
+        " has grown since everything was imported. All four processes run at the same time and ask one Knot server,"
+        " each in a zone of its own; the server counts the queries. The services have a subscriber each; the tasks do"
+        " the least that does the job: they look, keep the set and sleep.",
         {
             "what": "",
             "cpu": "% of a CPU",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from canned import CannedHost
+from handles import watched
 from harness import Goal, Result, benchmark, spread
 from shared import answers
 
@@ -18,6 +19,9 @@ PEERS, SRV_PEERS = 1000, 800  # as many SRV records and their glue fit into a me
 STRATEGIES: list[Strategy] = [RoundRobin(), ConsistentHash(), Maglev()]
 LIMIT = 3.0  # ms
 AGED = 60.0  # seconds between changes, so that nobody is young: who is takes two answers to leave
+
+SETTLED = 0.1  # seconds: what a picker leaves to be done later takes less
+COLUMNS = {"ms": "ms", "cpu": "ms of CPU", "held": "ms that the loop is held"}
 
 Step = tuple[str, bytes]
 
@@ -45,32 +49,43 @@ def _srv(pods: int) -> Iterator[Step]:
         yield "a pod restarts", answers.srv(present)
 
 
-async def _measure(strategy: Strategy, port: int | str, steps: Iterator[Step], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds, by what happened."""
+async def _measure(
+    strategy: Strategy, port: int | str, steps: Iterator[Step], rounds: int
+) -> dict[str, list[tuple[float, float, float]]]:
+    """By what happened: milliseconds by the wall clock, of CPU time, and of the longest callback until all is done."""
     _, answer = next(steps)
     host = CannedHost(asyncio.get_running_loop(), answer)
-    heard: list[tuple[float, Change, Peer]] = []
+    heard: list[tuple[float, float, Change, Peer]] = []
     told = asyncio.Event()
 
     def changed(change: Change) -> None:
-        heard.append((time.perf_counter(), change, service.pick("user-1")))
+        heard.append((time.perf_counter(), time.thread_time(), change, service.pick("user-1")))
         told.set()
 
-    taken: dict[str, list[float]] = {}
+    taken: dict[str, list[tuple[float, float, float]]] = {}
+
+    async def change_once() -> None:
+        told.clear()
+        heard.clear()
+        await service.refresh()
+        await told.wait()
+        await asyncio.sleep(SETTLED)
+
     async with host.service(port, strategy=strategy) as service:
         service.watch(changed)
         await told.wait()
+        await asyncio.sleep(SETTLED)
         for _ in range(rounds):
             what, host.answer = next(steps)
             host.skip(AGED)
-            told.clear()
-            heard.clear()
-            await service.refresh()
-            await told.wait()
-            ((at, change, picked),) = heard
+            with watched() as longest:
+                held = await longest.of(change_once)
+            ((at, cpu_at, change, picked),) = heard
             assert len(change.added) + len(change.removed) == (2 if what == "a pod restarts" else 1)
             assert picked in change.current
-            taken.setdefault(what, []).append((at - host.arrived) * 1e3)
+            taken.setdefault(what, []).append(
+                ((at - host.arrived) * 1e3, (cpu_at - host.cpu_arrived) * 1e3, held * 1e3)
+            )
     return taken
 
 
@@ -86,7 +101,7 @@ def one_change(quick: bool) -> Result:
                         "what": f"`{type(strategy).__name__}`, {what}",
                         "strategy": type(strategy).__name__,
                         "records": f"{peers:,} {kind}",
-                        "ms": spread(taken),
+                        **{key: spread(values) for key, values in zip(COLUMNS, zip(*taken, strict=True), strict=True)},
                     }
                 )
     medians = {
@@ -98,8 +113,9 @@ def one_change(quick: bool) -> Result:
         "Milliseconds from the moment at which the bytes of the answer are at hand to the call of the subscriber of an"
         " `AsyncHeadlessService`: the answer is read, compared, a set is made, and the subscriber is called in a task"
         " of its own. When it is called, `pick()` chooses among the new peers. No sockets here, and a minute between"
-        " changes (nobody is young) is skipped.",
-        {"records": "records", "what": "", "ms": "ms"},
+        " changes (nobody is young) is skipped. *CPU* is the same without the times when others had the processor;"
+        " *held* is the longest single callback or task step, until also what is left for later is done.",
+        {"records": "records", "what": "", **COLUMNS},
         rows,
         [
             Goal(

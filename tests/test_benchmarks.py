@@ -8,6 +8,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,21 @@ def test_the_results_tell_the_kind_of_machine_and_nothing_more(results: dict[str
     assert platform.node() not in text.split()
 
 
-def test_a_quick_run_judges_and_writes_nothing() -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("memory", "HeadlessService.pick()"), ("one-change", "`Maglev`, a pod joins"), ("size", "KB for the set")],
+)
+def test_a_quick_run_judges_and_writes_nothing(name: str, told: str) -> None:
     kept = {path: path.read_bytes() for path in (BENCHMARKS / "results.json", ROOT / "docs" / "benchmarks.md")}
-    ran = run("--quick", "--only", "memory")
+    ran = run("--quick", "--only", name)
     assert ran.returncode == 0, ran.stderr
-    assert "HeadlessService.pick()" in ran.stdout
+    assert told in ran.stdout
     assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_quick_run_beside_others_at_a_knot_server(require_program: Callable[[str, str], Path]) -> None:
+    require_program("knotd", "knot")
+    pytest.importorskip("aiodns", reason="aiodns is installed by make bench, not for the tests")
+    ran = run("--quick", "--only", "refresh", "--only", "held")
+    assert ran.returncode == 0, ran.stderr
+    assert "3 SRV" in ran.stdout

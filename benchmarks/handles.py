@@ -1,0 +1,52 @@
+"""How long an event loop is held by its callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from asyncio.events import Handle
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Longest:
+    """The longest callback that an event loop of this thread has run since `clear()`, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def clear(self) -> None:
+        self.seconds = 0.0
+
+    async def of(self, act: Callable[[], Awaitable[Any]]) -> float:
+        """Of what `act` does, in a task of its own: so that its last step is over, too, when this returns."""
+
+        async def run() -> None:
+            self.clear()
+            await act()
+
+        await asyncio.create_task(run())
+        longest = self.seconds
+        await asyncio.sleep(0)  # what it left to be called
+        return max(longest, self.seconds)
+
+
+@contextmanager
+def watched() -> Iterator[Longest]:
+    """Every callback of an event loop, and every step of a task, is run by a `Handle`."""
+    longest = Longest()
+    unwatched = Handle._run
+
+    def run(handle: Handle) -> Any:
+        began = time.perf_counter()
+        try:
+            return unwatched(handle)
+        finally:
+            longest.seconds = max(longest.seconds, time.perf_counter() - began)
+
+    Handle._run = run  # type: ignore[method-assign]
+    try:
+        yield longest
+    finally:
+        Handle._run = unwatched  # type: ignore[method-assign]
