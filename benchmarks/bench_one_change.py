@@ -79,7 +79,7 @@ async def _measure(
             what, host.answer = next(steps)
             host.skip(AGED)
             with watched() as longest:
-                held = await longest.of(change_once)
+                held, _ = await longest.of(change_once)
             ((at, cpu_at, change, picked),) = heard
             assert len(change.added) + len(change.removed) == (2 if what == "a pod restarts" else 1)
             assert picked in change.current
