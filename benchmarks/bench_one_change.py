@@ -21,7 +21,7 @@ LIMIT = 3.0  # ms
 AGED = 60.0  # seconds between changes, so that nobody is young: who is takes two answers to leave
 
 SETTLED = 0.1  # seconds: what a picker leaves to be done later takes less
-COLUMNS = {"ms": "ms", "cpu": "ms of CPU", "held": "ms that the loop is held"}
+COLUMNS = {"ms": "ms", "cpu": "ms of CPU", "held": "ms of CPU at a time"}
 
 Step = tuple[str, bytes]
 
@@ -52,7 +52,7 @@ def _srv(pods: int) -> Iterator[Step]:
 async def _measure(
     strategy: Strategy, port: int | str, steps: Iterator[Step], rounds: int
 ) -> dict[str, list[tuple[float, float, float]]]:
-    """By what happened: milliseconds by the wall clock, of CPU time, and of the longest callback until all is done."""
+    """By what happened: milliseconds by the clock, of CPU time, and that of the longest callback."""
     _, answer = next(steps)
     host = CannedHost(asyncio.get_running_loop(), answer)
     heard: list[tuple[float, float, Change, Peer]] = []
@@ -79,7 +79,7 @@ async def _measure(
             what, host.answer = next(steps)
             host.skip(AGED)
             with watched() as longest:
-                held, _ = await longest.of(change_once)
+                _, held = await longest.of(change_once)
             ((at, cpu_at, change, picked),) = heard
             assert len(change.added) + len(change.removed) == (2 if what == "a pod restarts" else 1)
             assert picked in change.current
@@ -114,7 +114,7 @@ def one_change(quick: bool) -> Result:
         " `AsyncHeadlessService`: the answer is read, compared, a set is made, and the subscriber is called in a task"
         " of its own. When it is called, `pick()` chooses among the new peers. No sockets here, and a minute between"
         " changes (nobody is young) is skipped. *CPU* is the same without the times when others had the processor;"
-        " *held* is the longest single callback or task step, until also what is left for later is done.",
+        " *at a time* is the longest single callback or task step, until also what is left for later is done.",
         {"records": "records", "what": "", **COLUMNS},
         rows,
         [

@@ -75,7 +75,7 @@ def refresh(quick: bool) -> Result:
 
         for records in ("A", "SRV"):
             found = {
-                label: {case.size: rows[case][way]["median"] for case in cases if case.records == records}
+                label.replace("`", ""): {c.size: row[way]["median"] for c, row in rows.items() if c.records == records}
                 for way, label in LABELS.items()
             }
             lines(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def lines(
         lowest = min(value for of_one in found.values() for value in of_one.values())
         axes.set_ylim(lowest - (top - lowest) / 30, top)
     ticks = sorted({size for of_one in found.values() for size in of_one})
-    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    # Two labels nearer than a factor of 2 would overlap.
+    crowded = {tick for tick, following in pairwise(ticks) if following < 2 * tick}
+    axes.set_xticks(ticks, ["" if tick in crowded else f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("peers (logarithmic)")
     axes.set_ylabel(label)
