@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from disturbed import interruptions
 from shared import answers
 
 from headless_discovery import AsyncHeadlessService, aio
@@ -16,15 +17,16 @@ from headless_discovery.servers import Exchange
 
 
 class CannedHost(aio.LoopHost):
-    """Lookups are answered at once with `answer`. `arrived` and `cpu_arrived`: when the bytes of the last one
-    were at hand; `skip` lets time pass in no time.
+    """Lookups are answered at once with `answer`. `arrived` is when the bytes of the last one were at hand,
+    `interruptions` how many there were by then; `skip` lets time pass in no time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, answer: bytes) -> None:
         super().__init__(loop)
         self.askers = Askers(self, self._converse)
         self.answer = answer
-        self.arrived = self.cpu_arrived = 0.0
+        self.arrived = 0.0
+        self.interruptions = 0
         self._skipped = 0.0
 
     def skip(self, seconds: float) -> None:
@@ -61,7 +63,7 @@ class _Answered:
         raise AssertionError("nobody gives up here")
 
     def _receive(self, exchange: Exchange, data: bytes) -> None:
-        self._host.arrived, self._host.cpu_arrived = time.perf_counter(), time.thread_time()
+        self._host.arrived, self._host.interruptions = time.perf_counter(), interruptions()
         message = exchange.read(data)
         assert message is not None
         assert not self._lookup.replied(exchange, message, self._host.time())

@@ -9,19 +9,22 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from disturbed import interruptions
+
 
 class Longest:
-    """The longest callback that an event loop of this thread has run since `clear()`, in seconds: by the wall clock,
-    which on a busy machine has the time of others in it, and of CPU time.
+    """The longest callback that an event loop of this thread has run since `clear()`, in seconds, and whether any of
+    them was interrupted.
     """
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        self.seconds = self.cpu = 0.0
+        self.seconds = 0.0
+        self.interrupted = False
 
-    async def of(self, act: Callable[[], Awaitable[Any]]) -> tuple[float, float]:
+    async def of(self, act: Callable[[], Awaitable[Any]]) -> tuple[float, bool]:
         """Both, of what `act` does, in a task of its own: so that its last step is over, too, when this returns."""
 
         async def run() -> None:
@@ -30,7 +33,7 @@ class Longest:
 
         await asyncio.create_task(run())
         await asyncio.sleep(0)  # what it left to be called
-        return self.seconds, self.cpu
+        return self.seconds, self.interrupted
 
 
 @contextmanager
@@ -40,12 +43,12 @@ def watched() -> Iterator[Longest]:
     unwatched = Handle._run
 
     def run(handle: Handle) -> Any:
-        began, cpu_began = time.perf_counter(), time.thread_time()
+        began, before = time.perf_counter(), interruptions()
         try:
             return unwatched(handle)
         finally:
             longest.seconds = max(longest.seconds, time.perf_counter() - began)
-            longest.cpu = max(longest.cpu, time.thread_time() - cpu_began)
+            longest.interrupted |= interruptions() != before
 
     Handle._run = run  # type: ignore[method-assign]
     try:
