@@ -10,7 +10,7 @@ export PIP_ROOT_USER_ACTION := ignore
 .PHONY: help demo test bench profile instructions simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-12s%s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-14s%s\n' "$$name" "$$what"; done
 
 demo: $(VENV)/.ready  ## a headless service with three pods on this machine, watched live (20 s)
 	@$(BIN)/python -m headless_discovery demo

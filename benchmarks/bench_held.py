@@ -6,7 +6,6 @@ import asyncio
 import random
 from typing import Any
 
-from disturbed import left_alone
 from handles import watched
 from harness import Goal, Result, benchmark, percentile, spread
 from knot import Counting
@@ -20,7 +19,7 @@ WARM = 3
 
 async def _held(case: Case, server: Counting, rounds: int) -> list[dict[str, Any]]:
     async with competitors(case, server) as racing:
-        taken: dict[str, list[tuple[float, bool]]] = {way: [] for way in WAYS}
+        taken: dict[str, list[float]] = {way: [] for way in WAYS}
         order = list(WAYS)
         before = racing.asked()
         with watched() as longest:
@@ -31,7 +30,7 @@ async def _held(case: Case, server: Counting, rounds: int) -> list[dict[str, Any
         racing.check(before, rounds + WARM, WAYS)
     rows = []
     for way, label in WAYS.items():
-        found = [1e3 * seconds for seconds in left_alone(taken[way][WARM:])]
+        found = [1e3 * seconds for seconds in taken[way][WARM:]]
         rows.append({"what": label, "records": str(case), "ms": spread(found), "most": percentile(found, 0.99)})
     return rows
 
@@ -53,8 +52,8 @@ def held(quick: bool) -> Result:
         "How long a refresh holds the event loop",
         "Milliseconds of the longest single callback or task step of one refresh, which is how long everything else on"
         " the loop waits: every `Handle` of the loop is timed. aiodns reads answers in a thread of its own: what is"
-        " left here is waiting for the interpreter's lock. Refreshes in which others took the processor away do not"
-        " count, where enough are left. *The longest* leaves one refresh of a hundred out.",
+        " left here is waiting for the interpreter's lock. Where other processes took the processor away"
+        " meanwhile, it is CPU time. *The longest* leaves one refresh of a hundred out.",
         {"records": "records", "what": "", "ms": "ms", "most": "the longest"},
         rows,
         goals,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
-from disturbed import interruptions
 from shared import answers
+from stopwatch import Stopwatch
 
 from headless_discovery import AsyncHeadlessService, aio
 from headless_discovery.asker import Askers
@@ -17,16 +16,15 @@ from headless_discovery.servers import Exchange
 
 
 class CannedHost(aio.LoopHost):
-    """Lookups are answered at once with `answer`. `arrived` is when the bytes of the last one were at hand,
-    `interruptions` how many there were by then; `skip` lets time pass in no time.
+    """Lookups are answered at once with `answer`. `arrived` runs since the bytes of the last one were at
+    hand; `skip` lets time pass in no time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, answer: bytes) -> None:
         super().__init__(loop)
         self.askers = Askers(self, self._converse)
         self.answer = answer
-        self.arrived = 0.0
-        self.interruptions = 0
+        self.arrived = Stopwatch()
         self._skipped = 0.0
 
     def skip(self, seconds: float) -> None:
@@ -63,7 +61,7 @@ class _Answered:
         raise AssertionError("nobody gives up here")
 
     def _receive(self, exchange: Exchange, data: bytes) -> None:
-        self._host.arrived, self._host.interruptions = time.perf_counter(), interruptions()
+        self._host.arrived = Stopwatch()
         message = exchange.read(data)
         assert message is not None
         assert not self._lookup.replied(exchange, message, self._host.time())

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from asyncio.events import Handle
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from disturbed import interruptions
+from stopwatch import Stopwatch
 
 
 class Longest:
-    """The longest callback that an event loop of this thread has run since `clear()`, in seconds, and whether any of
-    them was interrupted.
-    """
+    """The longest callback that an event loop of this thread has run since `clear()`, in seconds."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         self.seconds = 0.0
-        self.interrupted = False
 
-    async def of(self, act: Callable[[], Awaitable[Any]]) -> tuple[float, bool]:
-        """Both, of what `act` does, in a task of its own: so that its last step is over, too, when this returns."""
+    async def of(self, act: Callable[[], Awaitable[Any]]) -> float:
+        """Of what `act` does, in a task of its own: so that its last step is over, too, when this returns."""
 
         async def run() -> None:
             self.clear()
@@ -33,7 +29,7 @@ class Longest:
 
         await asyncio.create_task(run())
         await asyncio.sleep(0)  # what it left to be called
-        return self.seconds, self.interrupted
+        return self.seconds
 
 
 @contextmanager
@@ -43,12 +39,11 @@ def watched() -> Iterator[Longest]:
     unwatched = Handle._run
 
     def run(handle: Handle) -> Any:
-        began, before = time.perf_counter(), interruptions()
+        stopwatch = Stopwatch()
         try:
             return unwatched(handle)
         finally:
-            longest.seconds = max(longest.seconds, time.perf_counter() - began)
-            longest.interrupted |= interruptions() != before
+            longest.seconds = max(longest.seconds, stopwatch.seconds())
 
     Handle._run = run  # type: ignore[method-assign]
     try:
