@@ -105,7 +105,7 @@ async def competitors(case: Case, server: Counting) -> AsyncIterator[Competitors
 
     nameserver = server.nameserver
     truncated = bool(server.ask(case.names(BARE)[0], case.records).flags & dns.flags.TC)
-    cares = aiodns.DNSResolver(nameservers=[nameserver])
+    cares = aiodns.DNSResolver(nameservers=[nameserver], timeout=30)  # seconds: c-ares gives up early
     resolver = dns.asyncresolver.Resolver(configure=False)
     resolver.nameservers, resolver.port = ["127.0.0.1"], server.port
 
