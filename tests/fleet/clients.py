@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from math import ceil
 from typing import Protocol
 
 from headless_discovery.answer import Answer, Members, Part
@@ -15,6 +16,7 @@ from headless_discovery.servers import ATTEMPTS
 from headless_discovery.service import Backoff
 from headless_discovery.settings import Settings
 from headless_discovery.target import Server
+from headless_discovery.ticks import TICK
 
 from .servers import Asked, Told
 
@@ -63,9 +65,12 @@ Make = Callable[[Asked, int, float, random.Random, News], Client]
 
 
 class Library:
-    """The real `Membership` and back-off. Lookups are as short as they can be: see `whole` for real ones."""
+    """The real `Membership` and back-off, at the ticks of a process of its own.
 
-    __slots__ = ("_asked", "_membership", "_news", "_silent", "_since")
+    Lookups are as short as they can be: see `whole` for real ones.
+    """
+
+    __slots__ = ("_asked", "_membership", "_news", "_phase", "_silent", "_since")
 
     def __init__(
         self, asked: Asked, start: float, rng: random.Random, news: News, settings: Settings, backoff: Backoff
@@ -74,6 +79,7 @@ class Library:
         self._news = news
         self._since = start
         self._silent = 0  # attempts of this lookup that nobody answered
+        self._phase = rng.random()  # of its process's ticks
         self._membership = Membership(settings, PORT, rng, backoff, start)
 
     def step(self, now: float) -> float:
@@ -96,7 +102,7 @@ class Library:
                 self._news.heard(now, self._since, told.since)
                 self._since = told.since
         self._silent = 0
-        return membership.due
+        return (ceil(membership.due / TICK - self._phase) + self._phase) * TICK  # as ticks.Ticks
 
 
 def library(retry_wait: RetryWait | None = None, **options: float) -> Make:

@@ -16,6 +16,7 @@ from headless_discovery.service import Service
 from headless_discovery.target import Server
 from headless_discovery.testing.message import NXDOMAIN, SRV, A
 from headless_discovery.testing.message import SERVFAIL as SERVFAIL_RCODE
+from headless_discovery.ticks import Ticks
 from sansio import found, message, srv_found
 from simulation.clock import VirtualHost
 from simulation.network import Network, Weather
@@ -45,6 +46,9 @@ class Process:
         self._start = start
         self.askers = Askers(self, network.converse)  # type: ignore[arg-type]  # no sockets are ever asked for
         self.call_at, self.arrives_at = clock.call_at, clock.arrives_at
+        ticks = Ticks(self)
+        ticks._phase = rng.random()
+        self.call_near = ticks.call_near
 
     @property
     def now(self) -> float:
