@@ -72,7 +72,7 @@ BREAKAGES = [
     Breakage("max_stale is forgotten", "membership.py", "if now < self._expires_at():", "if True:"),
     Breakage("skip the after-fork hook", "iothread.py", "after_in_child=io.after_fork_in_child", "after_in_child=lambda: None", REAL),
     Breakage("refresh does not ask", "service.py", "name.membership.due = max(now, (name.ended_at or now) + MIN_PAUSE) if failing else now", "pass", REAL),
-    Breakage("no new lookup after a failure", "service.py", "error = membership.error if membership.failures > failed_before else None\n        self._sleep(name)", "error = membership.error if membership.failures > failed_before else None\n        if error is None: self._sleep(name)", REAL),
+    Breakage("no new lookup after a failure", "service.py", "        self._sleep(name)\n        if membership.sampling:", "        if error is None: self._sleep(name)\n        if membership.sampling:", REAL),
     Breakage("a subscriber is told from the service's last set", "watchers.py", "change = Change(self._told, current)", "change = Change(PeerSet(), current)", REAL),
     Breakage("a cancelled subscriber is called", "watchers.py", "is not self._told and self.active", "is not self._told", REAL),
     Breakage("a kept connection that is dead is a failure", "transport.py", "if self._kept and not self._alive:", "if False:", CONNECTIONS),

@@ -749,3 +749,30 @@ def test_the_same_srv_answer_is_the_same_object_in_any_order(missing: int) -> No
         (part,) = client.ask(held).parts
         assert part.members is first.members
         assert len(net.asked) == 1 + missing  # who has no glue is among the addresses of the bare name
+
+
+@pytest.mark.parametrize(
+    ("record", "address"),
+    [
+        (Srv(0, 50, 8080, PODS[1]), None),
+        (Srv(1, 25, 8080, PODS[1]), None),
+        (Srv(0, 25, 8081, PODS[1]), None),
+        (None, "10.9.9.9"),
+    ],
+    ids=["weight", "priority", "port", "address"],
+)
+def test_one_record_of_many_is_another(record: Srv | None, address: str | None) -> None:
+    name = f"_http._tcp.{SVC}"
+    records = [Srv(0, 25, 8080, pod) for pod in PODS]
+    glue = {pod: [f"10.0.0.{i}"] for i, pod in enumerate(PODS)}
+    known = {(name, SRV): srv_found(name, records, glue)}
+    client = Client(Net({NS1: zone(known)}), port="http")
+    (before,) = client.ask().parts
+    if record is not None:
+        records[1] = record
+    if address is not None:
+        glue[PODS[1]] = [address]
+    known[name, SRV] = srv_found(name, records, glue)
+    (part,) = client.ask(Held(SRV, frozenset({8080}), (), before.members)).parts
+    (fresh,) = Client(Net({NS1: zone(known)}), port="http").ask().parts
+    assert part.members == fresh.members != before.members
