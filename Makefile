@@ -7,16 +7,19 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench profile instructions simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
+.PHONY: help demo test test-kubernetes bench profile instructions simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-14s%s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-16s%s\n' "$$name" "$$what"; done
 
 demo: $(VENV)/.ready  ## a headless service with three pods on this machine, watched live (20 s)
 	@$(BIN)/python -m headless_discovery demo
 
 test: $(VENV)/.ready  ## the whole test suite; options for pytest in ARGS="-k lookup -x"
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-kubernetes: $(VENV)/.ready  ## scenarios on a real Kubernetes control plane (Go builds it once, in about 6 minutes); ARGS="-k scale"
+	@$(BIN)/python tests/kubernetes $(ARGS)
 
 bench: $(VENV)/.ready-bench  ## the figures of docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py $(ARGS)

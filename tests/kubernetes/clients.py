@@ -1,0 +1,170 @@
+"""The library's clients in a scenario, sync and async at once, and the judge of what they did all the while.
+
+**A false removal** is a peer dropped though DNS, or the API, still had it. Each removal is held against two witnesses:
+
+* the wire: the newest answer to this client that decides anything (two of them, where the peer is younger than 10 s)
+  has to be without the peer, or there have to be three negative ones in a row;
+* the EndpointSlices: an address that has been in them all the time for `LAG` seconds cannot rightly be missed. (Not
+  where a scenario makes DNS servers say what the API server does not.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Set
+from typing import Any
+
+from headless_discovery import Change, Peer, PeerSet
+from headless_discovery.membership import EMPTY_ANSWERS, YOUNG
+from support.subscribers import Record, assert_consistent
+from support.twins import AsyncTwin, SyncTwin, Twin
+
+from .control_plane import ZONE, ControlPlane
+from .slices import ServiceName
+from .wire import Message
+
+PATIENCE = 90.0  # s; a client needs up to seven, where nobody else wants the machine
+LAG = 20.0  # s that an answer may be behind the API: CoreDNS's TTL, its watch, a machine that is busy
+
+
+class Client:
+    """One watched service and what it was told. It asks at a DNS address that it has for itself."""
+
+    def __init__(
+        self, cluster: ControlPlane, twin: Twin, service: ServiceName, target: str, port: int | str | None, options: Any
+    ) -> None:
+        self.cluster = cluster
+        self.kind = twin.kind
+        self.service = service
+        self.nameserver = options.pop("nameserver", None) or cluster.nameserver()
+        if "resolv_conf" not in options:
+            options["nameservers"] = [self.nameserver]
+        self.twin = twin(target, port, **options)
+        self.record = Record()
+        self.removals: list[tuple[float, str, float]] = []  # when, which address, how old it was
+        self.judges_slices = True  # false where DNS is made to differ from the API
+        self._wrong: list[str] = []
+        self._joined: dict[str, float] = {}
+
+    def start(self) -> None:
+        self.twin.__enter__()
+        self.twin.watch(self._told)
+
+    def close(self) -> None:
+        self.twin.close()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.twin.target}"
+
+    @property
+    def addresses(self) -> set[str]:
+        return _addresses(self.twin.peers())
+
+    @property
+    def endpoints(self) -> set[tuple[str, int | None]]:
+        return {(address, peer.port) for peer in self.twin.peers() for address in _addresses([peer])}
+
+    def _told(self, change: Change) -> None:
+        now = time.time()
+        self.record(change)
+        before, after = _addresses(change.previous), _addresses(change.current)
+        for address in after - before:
+            self._joined[address] = now
+        for address in before - after:
+            self.removals.append((now, address, now - self._joined.pop(address)))
+            since = self.cluster.slices.held_since(self.service, address)
+            if self.judges_slices and since is not None and now - since > LAG:
+                self._wrong.append(f"{self}: {address} dropped, which EndpointSlices have for {now - since:.1f} s")
+
+    def judge(self) -> list[str]:
+        """What was wrong, in words."""
+        wrong = list(self._wrong)
+        if self.record.changes:
+            assert_consistent(self.record.changes)
+        answers = [m for m in self.cluster.wire.responses(self.nameserver) if self._is_about_us(m)]
+        for when, address, age in self.removals:
+            kinds = ("SRV", "AAAA" if ":" in address else "A")
+            before = [m for m in answers if m.time <= when and m.qtype in kinds]
+            if not evidence(reversed(before), address, 2 if age < YOUNG else 1):
+                said = "; ".join(f"{m.qtype} {sorted(m.addresses)[:12]}" for m in before[-3:])
+                wrong.append(f"{self}: {address} dropped, but DNS did not say so: {said}")
+        return wrong
+
+    def _is_about_us(self, message: Message) -> bool:
+        """Answers to the service's own names, also `_http._tcp.NAME` and `ZONE.pin._zone.NAME`; not to its pods'."""
+        namespace, name = self.service
+        whole = f"{name}.{namespace}.svc.{ZONE}"
+        return message.name == whole or (message.name.endswith(f".{whole}") and "_" in message.name)
+
+
+def evidence(newest_first: Iterable[Message], address: str, wanted: int) -> bool:
+    """Whether these answers allow to drop the address."""
+    negative = missing = 0
+    for message in newest_first:
+        if message.negative:
+            negative += 1
+            if negative == EMPTY_ANSWERS:
+                return True
+        elif message.rcode == 0 and (message.tcp or not message.truncated):  # else it decides nothing
+            if address in message.addresses:
+                return False
+            missing += 1
+            if missing == wanted:
+                return True
+    return False
+
+
+def _addresses(peers: PeerSet | Iterable[Peer]) -> set[str]:
+    return {address for peer in peers for address in peer.addresses or (peer.address,)}
+
+
+class Clients:
+    """The twins of one target, watching until `close`."""
+
+    def __init__(
+        self, cluster: ControlPlane, service: ServiceName, target: str | None, port: int | str | None, options: Any
+    ) -> None:
+        self.cluster = cluster
+        self.service = service
+        target = target or f"{service[1]}.{service[0]}.svc.{ZONE}"
+        self.each = [Client(cluster, twin, service, target, port, dict(options)) for twin in (SyncTwin, AsyncTwin)]
+
+    def __iter__(self) -> Iterator[Client]:
+        return iter(self.each)
+
+    def __str__(self) -> str:
+        return self.each[0].twin.target
+
+    def settle(self, addresses: Callable[[], Set[str]] | None = None, deadline: float = PATIENCE) -> None:
+        """Wait until both have the IPv4 endpoints that the API publishes, and no others; or these `addresses`."""
+        try:
+            self.cluster.wait(lambda: all(map(self._right(addresses), self)), f"{self} is as the API has it", deadline)
+        except AssertionError as error:
+            has = "; ".join(f"{client.kind}: {sorted(client.endpoints)[:20]} {client.twin.status}" for client in self)
+            wanted = sorted(addresses() if addresses else self.published)[:20]
+            raise AssertionError(f"{error}\n{has}\nwanted: {wanted}") from None
+
+    @property
+    def published(self) -> set[tuple[str, int | None]]:
+        return {(address, port) for address, port in self.cluster.slices.endpoints(self.service) if ":" not in address}
+
+    def _right(self, addresses: Callable[[], Set[str]] | None) -> Callable[[Client], bool]:
+        if addresses is not None:
+            wanted = addresses()
+            return lambda client: client.addresses == wanted
+        published = self.published
+        without_ports = {address for address, _ in published}
+
+        def right(client: Client) -> bool:
+            if all(peer.port is None for peer in client.twin.peers()):
+                return client.addresses == without_ports
+            return client.endpoints == published
+
+        return right
+
+    def has_dropped(self) -> list[str]:
+        return [f"{client}: {address}" for client in self for _, address, _ in client.removals]
+
+    def close(self) -> None:
+        for client in self:
+            client.close()

@@ -1,0 +1,105 @@
+"""The objects that scenarios create: a Service and what runs behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .api import Object
+
+SERVICE = "headless-svc"
+APP = {"app": "web"}
+HTTP: dict[str, int] = {"http": 8080}
+GATE = "headless-discovery/told-ready"  # see `Kubelet`
+
+
+def service(
+    namespace: str,
+    name: str = SERVICE,
+    *,
+    ports: Sequence[Object] = ({"port": 80, "targetPort": 8080},),
+    cluster_ip: str | None = "None",
+    **spec: Any,
+) -> Object:
+    """Headless, one unnamed port 80 to 8080, unless told otherwise. `cluster_ip=None` lets the API choose one."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"selector": APP, "ports": list(ports)} | ({"clusterIP": cluster_ip} if cluster_ip else {}) | spec,
+    }
+
+
+def without_selector(thing: Object) -> Object:
+    """A Service whose EndpointSlices are written by hand."""
+    del thing["spec"]["selector"]
+    return thing
+
+
+def statefulset(namespace: str, name: str = "web", *, replicas: int = 3, **options: Any) -> Object:
+    """Pods are made and ended all at once (`Parallel`), but replaced one after the other."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {
+            "serviceName": SERVICE,
+            "podManagementPolicy": "Parallel",
+            "replicas": replicas,
+            "selector": {"matchLabels": APP},
+            "template": pod_template(**options),
+        },
+    }
+
+
+def deployment(namespace: str, name: str = "web", *, replicas: int = 3, rolling: Object, **options: Any) -> Object:
+    """`rolling` has the fields of `spec.strategy.rollingUpdate`, and `minReadySeconds`."""
+    rolling = dict(rolling)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {
+            "replicas": replicas,
+            "minReadySeconds": rolling.pop("minReadySeconds", 0),
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling},
+            "selector": {"matchLabels": APP},
+            "template": pod_template(**options),
+        },
+    }
+
+
+def pod_template(*, ports: dict[str, int] = HTTP, drain: int = 0, gated: bool = False) -> Object:
+    """`drain`: seconds for which a pod that is to end serves on. `gated`: not ready until `Kubelet.set_ready`."""
+    container: Object = {
+        "name": "web",
+        "image": "example/web",
+        "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
+    }
+    if drain:
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": drain}}}
+    spec: Object = {"terminationGracePeriodSeconds": drain + 20, "containers": [container]}
+    if gated:
+        spec["readinessGates"] = [{"conditionType": GATE}]
+    return {"metadata": {"labels": APP}, "spec": spec}
+
+
+def new_version(number: int) -> Object:
+    """A patch that makes a StatefulSet or Deployment replace its pods, as `kubectl rollout restart` does."""
+    return {"spec": {"template": {"metadata": {"annotations": {"version": str(number)}}}}}
+
+
+def endpoint_slice(namespace: str, number: int, addresses: Sequence[str], *, port: int = 8080) -> Object:
+    """One of a service without selector. The API takes up to 1000 endpoints."""
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "namespace": namespace,
+            "name": f"{SERVICE}-{number}",
+            "labels": {"kubernetes.io/service-name": SERVICE},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
+        "ports": [{"name": "", "port": port, "protocol": "TCP"}],
+    }

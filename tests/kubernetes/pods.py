@@ -1,0 +1,73 @@
+"""What runs in a pod: an HTTP server at the pod's own addresses, with the manners of a well-made one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+
+class HttpPod:
+    """Answers every request with the pod's name. `served` and `last_served` (time.time()) say what it was asked.
+
+    `stop()` is what a well-made program does on SIGTERM: it takes no new connections, finishes the requests that it
+    has, and closes connections that are idle.
+    """
+
+    def __init__(self, name: str, addresses: Iterable[str], ports: Iterable[int]) -> None:
+        self.name = name
+        self.addresses = tuple(addresses)
+        self.ports = tuple(ports)
+        self.served = 0
+        self.first_served: float | None = None
+        self.last_served: float | None = None
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[asyncio.Task[None]] = set()
+        self._idle: set[asyncio.StreamWriter] = set()
+        self._stopping = False
+
+    async def start(self) -> None:
+        for address in self.addresses:
+            for port in self.ports:
+                self._servers.append(await asyncio.start_server(self._accepted, address, port))
+
+    async def stop(self) -> None:
+        self._stopping = True
+        for server in self._servers:
+            server.close()
+        for writer in self._idle:
+            writer.close()
+        if self._connections:
+            await asyncio.wait(self._connections)
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            await self._converse(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # the client hung up
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = self.name.encode()
+        while True:
+            self._idle.add(writer)
+            try:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            finally:
+                self._idle.discard(writer)
+            last = self._stopping or b"connection: close" in head
+            self.served += 1
+            self.last_served = time.time()
+            self.first_served = self.first_served or self.last_served
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%s\r\n%s"
+                % (len(body), b"Connection: close\r\n" if last else b"", body)
+            )
+            await writer.drain()
+            if last:
+                return
