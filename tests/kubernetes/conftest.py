@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,8 +77,8 @@ def cluster(control_plane: ControlPlane) -> Iterator[ControlPlane]:
 @pytest.fixture
 def namespace(cluster: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
     """Named after the scenario."""
-    name = cluster.namespace(request.node.name.removeprefix("test_").replace("_", "-")[:50].strip("-"))
-    yield name
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60].strip("-")
+    yield cluster.namespace(name)
     cluster.end_namespace(name)
 
 

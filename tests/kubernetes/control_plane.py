@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import dns.exception
 import dns.message
 import dns.query
-import dns.rcode
 import httpx
 
 from .api import TOKEN, Api, AsyncApi, Object, Refused
@@ -25,7 +23,7 @@ from .pods import HttpPod
 from .slices import Slices
 from .wire import Wire
 
-API_ADDRESS, OTHER_API_ADDRESS = "10.0.0.1", "10.0.0.2"  # one server; packets to the second may be dropped
+API_ADDRESS, OTHER_API_ADDRESS, API_PORT = "10.0.0.1", "10.0.0.2", 6443  # one server; the other way to it may be cut
 ETCD = "http://127.0.0.1:2379"
 DNS_ADDRESS = "10.96.0.10"  # as nearly everywhere
 ZONE = "cluster.local"
@@ -48,7 +46,7 @@ COREFILE = """\
 KUBECONFIG = """\
 apiVersion: v1
 kind: Config
-clusters: [{{name: k, cluster: {{server: "https://{address}:6443", certificate-authority: {certificate}}}}}]
+clusters: [{{name: k, cluster: {{server: "https://{address}:{port}", certificate-authority: {certificate}}}}}]
 users: [{{name: admin, user: {{token: {token}}}}}]
 contexts: [{{name: k, context: {{cluster: k, user: admin}}}}]
 current-context: k
@@ -79,7 +77,7 @@ class Process:
             self._process.kill()
             self._process.wait()
 
-    def tail(self, lines: int = 30) -> str:
+    def tail(self, lines: int = 10) -> str:
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return f"--- {self.name}\n" + "\n".join(text.splitlines()[-lines:])
 
@@ -108,7 +106,7 @@ class ControlPlane:
         )
         self.coredns = self.make_coredns("coredns")
         self.processes = [self.etcd, self.api_server, self.controllers, self.coredns]
-        url = f"https://{API_ADDRESS}:6443"
+        url = f"https://{API_ADDRESS}:{API_PORT}"
         self.kubelet = Kubelet(lambda: AsyncApi(url, self._certificate), image)
         self.slices = Slices(lambda: AsyncApi(url, self._certificate))
         self._url = url
@@ -137,7 +135,7 @@ class ControlPlane:
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
         (self.folder / "tokens").write_text(f"{TOKEN},admin,admin,system:masters\n")
         for name, address in (("kubeconfig", API_ADDRESS), ("other-kubeconfig", OTHER_API_ADDRESS)):
-            text = KUBECONFIG.format(address=address, certificate=self._certificate, token=TOKEN)
+            text = KUBECONFIG.format(address=address, port=API_PORT, certificate=self._certificate, token=TOKEN)
             (self.folder / name).write_text(text)
         self.etcd.start()
         self.api_server.start()
@@ -184,7 +182,7 @@ class ControlPlane:
         return [
             f"--etcd-servers={ETCD}",
             "--bind-address=0.0.0.0",
-            "--secure-port=6443",
+            f"--secure-port={API_PORT}",
             f"--advertise-address={API_ADDRESS}",
             f"--cert-dir={self.folder}",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -194,6 +192,7 @@ class ControlPlane:
             "--authorization-mode=AlwaysAllow",
             f"--service-cluster-ip-range={SERVICE_NETWORK},{SERVICE_NETWORK_V6}",
             "--disable-admission-plugins=ServiceAccount",
+            "--feature-gates=SizeBasedListCostEstimate=false",  # it wants an etcd newer than Debian's
         ]
 
     def _controllers(self) -> list[str]:
@@ -250,17 +249,17 @@ class ControlPlane:
 
     def wait_for_dns(self) -> None:
         self.wait(
-            lambda: self.ask(f"kubernetes.default.svc.{ZONE}") is not None, f"CoreDNS answers\n{self.coredns.tail()}"
+            lambda: (answer := self.ask(f"kubernetes.default.svc.{ZONE}")) and answer.answer,
+            f"CoreDNS answers\n{self.coredns.tail()}",
         )
 
-    def ask(self, name: str, rdtype: str = "A", *, server: str = DNS_ADDRESS, tcp: bool = False) -> Any:
-        """One question to CoreDNS; the answer if it is NOERROR, else None."""
+    def ask(self, name: str, rdtype: str = "A", server: str = DNS_ADDRESS) -> dns.message.Message | None:
+        """One question to CoreDNS; None where nobody answers."""
         query = dns.message.make_query(name, rdtype)
         try:
-            answer = (dns.query.tcp if tcp else dns.query.udp)(query, server, timeout=1)
+            return dns.query.udp_with_fallback(query, server, timeout=1)[0]
         except (dns.exception.DNSException, OSError, EOFError):
             return None
-        return answer if answer.rcode() == dns.rcode.NOERROR else None
 
     # What tests and other programs need.
 

@@ -30,12 +30,6 @@ def service(
     }
 
 
-def without_selector(thing: Object) -> Object:
-    """A Service whose EndpointSlices are written by hand."""
-    del thing["spec"]["selector"]
-    return thing
-
-
 def statefulset(namespace: str, name: str = "web", *, replicas: int = 3, **options: Any) -> Object:
     """Pods are made and ended all at once (`Parallel`), but replaced one after the other."""
     return {
@@ -89,17 +83,20 @@ def new_version(number: int) -> Object:
     return {"spec": {"template": {"metadata": {"annotations": {"version": str(number)}}}}}
 
 
-def endpoint_slice(namespace: str, number: int, addresses: Sequence[str], *, port: int = 8080) -> Object:
-    """One of a service without selector. The API takes up to 1000 endpoints."""
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "namespace": namespace,
-            "name": f"{SERVICE}-{number}",
-            "labels": {"kubernetes.io/service-name": SERVICE},
-        },
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
-        "ports": [{"name": "", "port": port, "protocol": "TCP"}],
-    }
+def endpoint_slices(namespace: str, addresses: Sequence[str], service: str = SERVICE) -> list[Object]:
+    """By hand, as for a service without selector (`service(..., selector={})`); the API takes 1000 endpoints in each."""
+    return [
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "namespace": namespace,
+                "name": f"{service}-{number}",
+                "labels": {"kubernetes.io/service-name": service},
+            },
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [address]} for address in addresses[number : number + 1000]],
+            "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        }
+        for number in range(0, len(addresses), 1000)
+    ]

@@ -19,8 +19,7 @@ import dns.name
 import dns.rdatatype
 import dns.rdtypes.IN.A
 
-OUTGOING = 4  # PACKET_OUTGOING (packet(7)): each packet passes lo twice
-ETH_P_IP = 0x0800
+ETH_P_IP = 0x0800  # incoming packets only; with ETH_P_ALL each would be seen twice
 SO_ATTACH_FILTER = 26
 SO_TIMESTAMPNS = 35
 # Classic BPF: IPv4 and (source port 53 or destination port 53). (code, jump if true, jump if false, operand)
@@ -72,16 +71,23 @@ class Message:
     @cached_property
     def addresses(self) -> frozenset[str]:
         """Of all A and AAAA records, glue as well."""
-        sections = (self.parsed.answer, self.parsed.additional)
-        kinds = (dns.rdatatype.A, dns.rdatatype.AAAA)
-        return frozenset(
-            rdata.address for section in sections for rrset in section if rrset.rdtype in kinds for rdata in rrset
-        )
+        return addresses_of(self.parsed)
 
     @property
     def negative(self) -> bool:
         """NXDOMAIN or NODATA."""
         return self.rcode == 3 or (self.rcode == 0 and int.from_bytes(self.wire[6:8], "big") == 0)
+
+
+def addresses_of(message: dns.message.Message) -> frozenset[str]:
+    kinds = (dns.rdatatype.A, dns.rdatatype.AAAA)
+    return frozenset(
+        rdata.address
+        for section in (message.answer, message.additional)
+        for rrset in section
+        if rrset.rdtype in kinds
+        for rdata in rrset
+    )
 
 
 class Wire:
@@ -122,10 +128,8 @@ class Wire:
     def _listen(self) -> None:
         while not self._closed:
             try:
-                packet, ancillary, _, source = self._socket.recvmsg(1 << 17, 64)
+                packet, ancillary, _, _ = self._socket.recvmsg(1 << 17, 64)
             except TimeoutError:
-                continue
-            if source[2] != OUTGOING:
                 continue
             seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
             self._took(packet, seconds + nanoseconds / 1e9)
