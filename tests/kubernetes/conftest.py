@@ -32,6 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[REPORT] = []
+    config.addinivalue_line("markers", "namespace(name): the namespace of a Kubernetes scenario")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -76,8 +77,11 @@ def cluster(control_plane: ControlPlane) -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def namespace(cluster: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Named after the scenario."""
+    """Named after the scenario, or what its mark `namespace` says."""
     name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60].strip("-")
+    mark = request.node.get_closest_marker("namespace")
+    if mark is not None:
+        (name,) = mark.args
     yield cluster.namespace(name)
     cluster.end_namespace(name)
 

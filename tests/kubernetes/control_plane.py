@@ -46,7 +46,9 @@ COREFILE = """\
 KUBECONFIG = """\
 apiVersion: v1
 kind: Config
-clusters: [{{name: k, cluster: {{server: "https://{address}:{port}", certificate-authority: {certificate}}}}}]
+clusters:
+  - name: k
+    cluster: {{server: "https://{address}:{port}", tls-server-name: kubernetes, certificate-authority: {certificate}}}
 users: [{{name: admin, user: {{token: {token}}}}}]
 contexts: [{{name: k, context: {{cluster: k, user: admin}}}}]
 current-context: k

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ class Server(Protocol):
     async def stop(self) -> None: ...
 
 
-Image = Callable[[str, Iterable[str], Iterable[int]], Any]  # name, addresses and ports -> a `Server`
+Image = Callable[[str, Sequence[str], Sequence[int]], Any]  # name, addresses and ports -> a `Server`
 
 
 @dataclass

@@ -84,7 +84,7 @@ def new_version(number: int) -> Object:
 
 
 def endpoint_slices(namespace: str, addresses: Sequence[str], service: str = SERVICE) -> list[Object]:
-    """By hand, as for a service without selector (`service(..., selector={})`); the API takes 1000 endpoints in each."""
+    """By hand, for a service without selector (`service(..., selector={})`). The API takes 1000 endpoints in each."""
     return [
         {
             "apiVersion": "discovery.k8s.io/v1",

@@ -17,7 +17,7 @@ from .control_plane import ControlPlane
 
 # Seconds that pods serve on after they were told to end: CoreDNS's TTL, what is left of it in the client, and time to
 # spare on a busy machine.
-DRAIN = 12
+DRAIN = 9
 KEYS = [f"key-{number}" for number in range(1000)]
 
 
@@ -93,19 +93,21 @@ def _all_new(cluster: ControlPlane, namespace: str, old: set[str]) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("drain", "pause"), [(DRAIN, 3), (0, DRAIN)], ids=["pods-that-drain", "pods-that-stop-at-once"]
+    ("pods", "drain", "pause"), [(6, DRAIN, 3), (4, 0, 12)], ids=["pods-that-drain", "pods-that-stop-at-once"]
 )
 def test_a_rolling_update(
-    cluster: ControlPlane, namespace: str, watch: Watch, note: Callable[[str], None], drain: int, pause: int
+    cluster: ControlPlane, namespace: str, watch: Watch, note: Callable[[str], None], pods: int, drain: int, pause: int
 ) -> None:
     """200 requests a second, and none is lost: where pods drain, and where only retries save them.
 
-    `pause`: seconds between batches (`minReadySeconds`). Pods that stop at once need one that lets clients notice:
-    with two of six gone and unnoticed, the third attempt finds somebody.
+    Two pods at a time, with a `pause` in seconds (`minReadySeconds`). Pods that stop at once need one that lets
+    clients notice: with two gone and unnoticed, the third attempt finds somebody.
     """
     rolling = {"maxSurge": 2, "maxUnavailable": 0, "minReadySeconds": pause}
-    cluster.apply(objects.service(namespace), objects.deployment(namespace, replicas=6, rolling=rolling, drain=drain))
-    cluster.wait_for_endpoints(namespace, 6)
+    cluster.apply(
+        objects.service(namespace), objects.deployment(namespace, replicas=pods, rolling=rolling, drain=drain)
+    )
+    cluster.wait_for_endpoints(namespace, pods)
     clients = watch("headless-svc", 8080)
     clients.settle()
     old = clients.each[0].addresses
@@ -116,12 +118,11 @@ def test_a_rolling_update(
             lambda: not old & cluster.slices.addresses((namespace, "headless-svc")), "all were replaced", deadline=150
         )
         clients.settle()
-        cluster.wait(lambda: len(cluster.kubelet.all_pods(namespace)) == 6, "the old ones have ended")
+        cluster.wait(lambda: len(cluster.kubelet.all_pods(namespace)) == pods, "the old ones have ended")
         calls.wait_for_answers(400)
     note(f"        {calls}")
     assert not calls.lost
-    pods = cluster.kubelet.pods(namespace)
-    assert set(pods) <= set(calls.answered), "somebody new was never called"
+    assert set(cluster.kubelet.pods(namespace)) <= set(calls.answered), "somebody new was never called"
     if drain == 0:
         assert calls.retries
 
@@ -133,14 +134,13 @@ def test_one_pod_is_not_ready_for_a_while(cluster: ControlPlane, namespace: str,
     clients.settle()
     pod = cluster.kubelet.pods(namespace)["web-1"]
     with Calls(clients, 40) as calls:
-        for _ in range(2):
-            cluster.kubelet.set_ready(pod, False)
-            cluster.wait_for_endpoints(namespace, 2)
-            clients.settle()
-            assert all(pod.address not in client.addresses for client in clients)
-            cluster.kubelet.set_ready(pod, True)
-            cluster.wait_for_endpoints(namespace, 3)
-            clients.settle()
+        cluster.kubelet.set_ready(pod, False)
+        cluster.wait_for_endpoints(namespace, 2)
+        clients.settle()
+        assert all(pod.address not in client.addresses for client in clients)
+        cluster.kubelet.set_ready(pod, True)
+        cluster.wait_for_endpoints(namespace, 3)
+        clients.settle()
     assert not calls.lost
 
 
