@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from . import objects
 from .conftest import Watch
 from .control_plane import ControlPlane
@@ -14,11 +16,13 @@ def test_a_thousand(cluster: ControlPlane, namespace: str, watch: Watch) -> None
     replace_some(cluster, namespace, watch, 1000, 8080, 10)
 
 
+@pytest.mark.namespace("srv")  # a longer one, and fewer fit
 def test_nine_hundred_with_ports(cluster: ControlPlane, namespace: str, watch: Watch) -> None:
     """As many SRV records as fit into an answer over TCP; most of the glue has no place in it."""
     replace_some(cluster, namespace, watch, 900, "auto", 10)
 
 
+@pytest.mark.namespace("srv-cut")
 def test_a_thousand_with_ports(cluster: ControlPlane, namespace: str, watch: Watch) -> None:
     """Some SRV records are cut off, the same ones each time: those pods never join (README, Limits), nobody leaves."""
     addresses = many(1000)
@@ -27,7 +31,7 @@ def test_a_thousand_with_ports(cluster: ControlPlane, namespace: str, watch: Wat
     clients = watch("headless-svc", "auto")
     for client in clients:
         cluster.wait(lambda client=client: client.twin.status.lookups > 4, f"{client} has asked five times")
-        assert len(client.addresses) > 900
+        assert 900 <= len(client.addresses) < 1000
         assert not client.twin.status.complete
     assert not clients.has_dropped()
 
