@@ -64,7 +64,7 @@ docs: $(VENV)/.ready  ## links in README and docs/ resolve, Python in them runs
 	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
 
 clean:  ## remove what the other targets made, .venv too
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # .ready is the last thing written, .unfinished the first: an environment with .unfinished was interrupted and is made

@@ -134,7 +134,7 @@ class ControlPlane:
     def _start(self) -> None:
         self.folder.mkdir()
         key = self.folder / "service-accounts.key"
-        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+        subprocess.run([self.parts.openssl, "genrsa", "-out", key, "2048"], check=True, capture_output=True)
         (self.folder / "tokens").write_text(f"{TOKEN},admin,admin,system:masters\n")
         for name, address in (("kubeconfig", API_ADDRESS), ("other-kubeconfig", OTHER_API_ADDRESS)):
             text = KUBECONFIG.format(address=address, port=API_PORT, certificate=self._certificate, token=TOKEN)

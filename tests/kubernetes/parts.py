@@ -44,6 +44,7 @@ class Parts:
     coredns: Path
     ip: Path
     nft: Path
+    openssl: Path
 
     @property
     def versions(self) -> str:
@@ -68,7 +69,7 @@ def cache_folder() -> Path:
 def build() -> Parts:
     """Find everything, and build what the cache has not got. Tells on stdout what takes long. Raises `MissingPart`."""
     etcd = program("etcd", "etcd-server")
-    ip, nft = program("ip", "iproute2"), program("nft", "nftables")
+    ip, nft, openssl = program("ip", "iproute2"), program("nft", "nftables"), program("openssl", "openssl")
     folders = {module: _built(module) for module in MODULES}
     return Parts(
         etcd=etcd,
@@ -77,6 +78,7 @@ def build() -> Parts:
         coredns=folders["coredns"] / "coredns",
         ip=ip,
         nft=nft,
+        openssl=openssl,
     )
 
 

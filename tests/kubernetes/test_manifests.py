@@ -50,7 +50,7 @@ def manifests() -> Iterator[object]:
             yield pytest.param(thing, id=f"{page.stem}-{number}")
 
 
-@pytest.mark.parametrize("manifest", manifests())
+@pytest.mark.parametrize("manifest", list(manifests()))
 def test_a_manifest_in_the_docs_is_valid(cluster: ControlPlane, namespace: str, manifest: str) -> None:
     create(cluster, manifest, namespace, dryRun="All")
 
