@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import threading
 import time
@@ -37,7 +38,6 @@ COREFILE = """\
         pods insecure
         ttl {ttl}
         zonal
-        {options}
     }}
     cache {cache}
     loadbalance
@@ -58,10 +58,12 @@ current-context: k
 class Process:
     """One program of the control plane, which may be killed and started again. Its output is in `log`."""
 
-    def __init__(self, name: str, command: list[str], folder: Path) -> None:
+    def __init__(self, name: str, command: list[str], folder: Path, **files: str) -> None:
+        """`files`: what it reads, by name of the file in `folder`."""
         self.name = name
         self.log = folder / f"{name}.log"
         self._command = command
+        self._files = {folder / file: text for file, text in files.items()}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -70,6 +72,8 @@ class Process:
 
     def start(self) -> None:
         assert not self.running
+        for path, text in self._files.items():
+            path.write_text(text)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -100,12 +104,9 @@ class ControlPlane:
         self._certificate = self.folder / "apiserver.crt"
         self._pauses = threading.Event()
         self._nameservers = 0
-        self._namespaces = 0
-        self.etcd = self._process("etcd", str(parts.etcd), *self._etcd())
-        self.api_server = self._process("kube-apiserver", str(parts.kube_apiserver), *self._api_server())
-        self.controllers = self._process(
-            "kube-controller-manager", str(parts.kube_controller_manager), *self._controllers()
-        )
+        self.etcd = self._process("etcd", parts.etcd, *self._etcd())
+        self.api_server = self._process("kube-apiserver", parts.kube_apiserver, *self._api_server())
+        self.controllers = self._process("kube-controller-manager", parts.kube_controller_manager, *self._controllers())
         self.coredns = self.make_coredns("coredns")
         self.processes = [self.etcd, self.api_server, self.controllers, self.coredns]
         url = f"https://{API_ADDRESS}:{API_PORT}"
@@ -141,7 +142,8 @@ class ControlPlane:
             (self.folder / name).write_text(text)
         self.etcd.start()
         self.api_server.start()
-        self.wait(self._certificate.exists, "the API server's certificate")
+        # It makes a certificate for itself, then the key: when that is there, the certificate is whole.
+        self.wait(self._certificate.with_suffix(".key").exists, f"a certificate\n{self.api_server.tail()}")
         self.api = Api(self._url, self._certificate)
         self._opened.append(self.api)
         self.wait_for_api()
@@ -163,9 +165,10 @@ class ControlPlane:
             process.kill()
         for opened in self._opened:
             opened.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _process(self, name: str, *command: str) -> Process:
-        return Process(name, list(command), self.folder)
+    def _process(self, name: str, *command: str | Path, **files: str) -> Process:
+        return Process(name, list(map(str, command)), self.folder, **files)
 
     def _etcd(self) -> list[str]:
         peers = "http://127.0.0.1:2380"
@@ -208,16 +211,13 @@ class ControlPlane:
             "--kube-api-burst=400",
         ]
 
-    def make_coredns(self, name: str, *, options: str = "", kubeconfig: str = "kubeconfig") -> Process:
+    def make_coredns(self, name: str, *, kubeconfig: str = "kubeconfig") -> Process:
         """A CoreDNS that is not started yet. It listens on all addresses, and two of them share each (SO_REUSEPORT),
-        as replicas behind one Service do. `options` are lines for the `kubernetes` plugin.
+        as replicas behind one Service do.
         """
-        corefile = self.folder / f"{name}.corefile"
-        text = COREFILE.format(
-            zone=ZONE, kubeconfig=self.folder / kubeconfig, ttl=self.ttl, cache=self.cache, options=options
-        )
-        command = f'printf %s "$0" > {corefile} && exec {self.parts.coredns} -conf {corefile}'
-        return self._process(name, "sh", "-c", command, text)
+        corefile = COREFILE.format(zone=ZONE, kubeconfig=self.folder / kubeconfig, ttl=self.ttl, cache=self.cache)
+        file = f"{name}.corefile"
+        return self._process(name, self.parts.coredns, "-conf", self.folder / file, **{file: corefile})
 
     # Waiting.
 

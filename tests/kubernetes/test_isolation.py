@@ -1,0 +1,73 @@
+"""However a program in namespaces ends, nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .control_plane import ControlPlane
+from .isolation import FOLDER, INSIDE
+
+PROGRAM = """
+import subprocess, sys
+
+sys.path.insert(0, {tests!r})
+from kubernetes.isolation import FOLDER, isolate
+
+def main(parts):
+    (FOLDER / "left-behind").write_text("")
+    child = subprocess.Popen(["sleep", "98765"])
+    print("ready", flush=True)
+    child.wait()
+    return 3
+
+sys.exit(isolate(main))
+"""
+
+
+def sleeping() -> list[int]:
+    """Processes that the program has started."""
+    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if b"98765" in _read(path)]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+@pytest.fixture
+def program(cluster: ControlPlane, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM.format(tests=str(Path(__file__).resolve().parents[1])))
+    environment = {name: value for name, value in os.environ.items() if name != INSIDE}
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_killed(cluster: ControlPlane, program: subprocess.Popen[str], how: signal.Signals) -> None:
+    assert sleeping()
+    program.send_signal(how)
+    assert program.wait() == -how
+    cluster.wait(lambda: not sleeping(), "all processes are gone")
+    assert not (FOLDER / "left-behind").exists()
+
+
+def test_its_own_end(cluster: ControlPlane, program: subprocess.Popen[str]) -> None:
+    for pid in sleeping():
+        os.kill(pid, signal.SIGKILL)
+    assert program.wait() == 3
+    assert not sleeping()
+    assert not (FOLDER / "left-behind").exists()
