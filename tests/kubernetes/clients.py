@@ -3,7 +3,7 @@
 **A false removal** is a peer dropped though DNS, or the API, still had it. Each removal is held against two witnesses:
 
 * the wire: the newest answer to this client that decides anything (two of them, where the peer is younger than 10 s)
-  has to be without the peer, or there have to be three negative ones in a row;
+  has to be without the peer; three, where answers are cut; or there have to be three negative ones in a row;
 * the EndpointSlices: an address that has been in them all the time for `LAG` seconds cannot rightly be missed. (Not
   where a scenario makes DNS servers say what the API server does not.)
 """
@@ -24,6 +24,7 @@ from .slices import ServiceName
 from .wire import Message
 
 PATIENCE = 90.0  # s; a client needs up to seven, where nobody else wants the machine
+CUT_ANSWERS = 3  # at the least; whether chance explains their silence, the EndpointSlices tell
 LAG = 20.0  # s that an answer may be behind the API: CoreDNS's TTL, its watch, a machine that is busy
 
 
@@ -98,19 +99,21 @@ class Client:
 
 
 def evidence(newest_first: Iterable[Message], address: str, wanted: int) -> bool:
-    """Whether these answers allow to drop the address."""
-    negative = missing = 0
+    """Whether these answers allow to drop the address: so many complete ones without it, or what else counts."""
+    negative = missing = cut = 0
     for message in newest_first:
         if message.negative:
             negative += 1
-            if negative == EMPTY_ANSWERS:
-                return True
-        elif message.rcode == 0 and (message.tcp or not message.truncated):  # else it decides nothing
-            if address in message.addresses:
-                return False
+        elif message.rcode or (message.truncated and not message.tcp):
+            continue  # decides nothing
+        elif address in message.addresses:
+            return False
+        elif message.truncated and message.qtype != "SRV":  # cut by chance; of SRV answers only glue is cut here
+            cut += 1
+        else:
             missing += 1
-            if missing == wanted:
-                return True
+        if missing == wanted or negative == EMPTY_ANSWERS or cut == CUT_ANSWERS:
+            return True
     return False
 
 

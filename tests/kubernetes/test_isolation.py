@@ -52,13 +52,13 @@ def program(cluster: ControlPlane, tmp_path: Path) -> Iterator[subprocess.Popen[
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
+        cluster.wait(sleeping, "it has started a process")
         yield process
         process.kill()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda how: how.name)
 def test_killed(cluster: ControlPlane, program: subprocess.Popen[str], how: signal.Signals) -> None:
-    assert sleeping()
     program.send_signal(how)
     assert program.wait() == -how
     cluster.wait(lambda: not sleeping(), "all processes are gone")
