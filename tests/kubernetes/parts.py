@@ -104,9 +104,6 @@ def _built(module: str) -> Path:
             shutil.rmtree(unfinished, ignore_errors=True)
             _go_build(module, source, unfinished)
             unfinished.rename(folder)
-            for old in cache.glob(f"{module}-*"):
-                if old != folder:
-                    shutil.rmtree(old)
     return folder
 
 

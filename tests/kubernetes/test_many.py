@@ -65,4 +65,7 @@ def replace_some(
     )
     clients.settle(deadline=200)
     for client in clients:
-        assert {address for _, address, _ in client.removals} == set(addresses[:some])
+        cluster.wait(
+            lambda client=client: {address for _, address, _ in client.removals} == set(addresses[:some]),
+            f"{client} has told of those who left, and of nobody else",
+        )
