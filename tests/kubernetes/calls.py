@@ -37,16 +37,20 @@ def get(peer: Peer, path: str = "/") -> str:
 
 class Calls:
     """`with Calls(clients, rate) as calls`: `rate` requests a second, half by the sync client (`http.client`, a
-    connection for each), half by the async one (`httpx`, connections kept alive).
+    connection for each), half by the async one (`httpx`).
+
+    `keep_alive`: whether httpx keeps connections. Where pods stop at once it must not: a kept connection that ends just
+    as a request is written is no connection error to httpx, and nobody knows whether the request was carried out.
     """
 
-    def __init__(self, clients: Clients, rate: float) -> None:
+    def __init__(self, clients: Clients, rate: float, *, keep_alive: bool = True) -> None:
         self.sync, self.aio = (client.twin for client in clients)
         self.answered: Counter[str] = Counter()  # by pod
         self.lost: list[BaseException] = []
         self.attempts = 0
         self.made = 0
         self._rate = rate
+        self._limits = httpx.Limits() if keep_alive else httpx.Limits(max_keepalive_connections=0)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
@@ -110,7 +114,7 @@ class Calls:
     async def _keep_calling_async(self) -> None:
         every, due = 2 / self._rate, time.monotonic()
         under_way: set[asyncio.Task[None]] = set()
-        async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=TIMEOUT, limits=self._limits, trust_env=False) as client:
             while not self._stopped.is_set():
                 due += every
                 task = asyncio.create_task(self._call(client))

@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import Iterable
 
+LAST_REQUESTS = 5.0  # s for a connection that was taken to bring its request
+
 
 class HttpPod:
     """Answers every request with the pod's name. `served` and `last_served` (time.time()) say what it was asked.
 
-    `stop()` is what a well-made program does on SIGTERM: it takes no new connections, finishes the requests that it
-    has, and closes connections that are idle.
+    `stop()` is what a well-made program does on SIGTERM: it takes no new connections, answers the requests that it has
+    or is about to get on a connection it took, and closes kept connections that are idle.
     """
 
     def __init__(self, name: str, addresses: Iterable[str], ports: Iterable[int]) -> None:
@@ -38,7 +40,7 @@ class HttpPod:
         for writer in self._idle:
             writer.close()
         if self._connections:
-            await asyncio.wait(self._connections)
+            await asyncio.wait(self._connections, timeout=LAST_REQUESTS)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -55,7 +57,6 @@ class HttpPod:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         body = self.name.encode()
         while True:
-            self._idle.add(writer)
             try:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
             finally:
@@ -71,3 +72,4 @@ class HttpPod:
             await writer.drain()
             if last:
                 return
+            self._idle.add(writer)

@@ -33,7 +33,9 @@ sys.exit(isolate(main))
 
 def sleeping() -> list[int]:
     """Processes that the program has started."""
-    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if b"98765" in _read(path)]
+    return [
+        int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if _read(path) == b"sleep\x0098765\x00"
+    ]
 
 
 def _read(path: Path) -> bytes:
@@ -44,11 +46,9 @@ def _read(path: Path) -> bytes:
 
 
 @pytest.fixture
-def program(cluster: ControlPlane, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    script = tmp_path / "program.py"
-    script.write_text(PROGRAM.format(tests=str(Path(__file__).resolve().parents[1])))
+def program(cluster: ControlPlane) -> Iterator[subprocess.Popen[str]]:
     environment = {name: value for name, value in os.environ.items() if name != INSIDE}
-    command = [sys.executable, str(script)]
+    command = [sys.executable, "-c", PROGRAM.format(tests=str(Path(__file__).resolve().parents[1]))]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

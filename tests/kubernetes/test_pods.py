@@ -111,7 +111,7 @@ def test_a_rolling_update(
     clients = watch("headless-svc", 8080)
     clients.settle()
     old = clients.each[0].addresses
-    with Calls(clients, 200) as calls:
+    with Calls(clients, 200, keep_alive=drain > 0) as calls:
         calls.wait_for_answers(400)
         cluster.api.patch("Deployment", namespace, "web", objects.new_version(2))
         cluster.wait(
