@@ -25,6 +25,7 @@ from .wire import Message
 
 PATIENCE = 90.0  # s; a client needs up to seven, where nobody else wants the machine
 CUT_ANSWERS = 3  # at the least; whether chance explains their silence, the EndpointSlices tell
+SAID = 20  # lines about what was wrong
 LAG = 20.0  # s that an answer may be behind the API: CoreDNS's TTL, its watch, a machine that is busy
 
 
@@ -78,8 +79,8 @@ class Client:
                 self._wrong.append(f"{self}: {address} dropped, which EndpointSlices have for {now - since:.1f} s")
 
     def judge(self) -> list[str]:
-        """What was wrong, in words."""
-        wrong = list(self._wrong)
+        """What was wrong, in words; not all, where it is much."""
+        wrong = self._wrong[:SAID]
         if self.record.changes:
             assert_consistent(self.record.changes)
         answers = [m for m in self.cluster.wire.responses(self.nameserver) if self._is_about_us(m)]
@@ -89,6 +90,8 @@ class Client:
             if not evidence(reversed(before), address, 2 if age < YOUNG else 1):
                 said = "; ".join(f"{m.qtype} {sorted(m.addresses)[:12]}" for m in before[-3:])
                 wrong.append(f"{self}: {address} dropped, but DNS did not say so: {said}")
+                if len(wrong) >= SAID:
+                    break
         return wrong
 
     def _is_about_us(self, message: Message) -> bool:
@@ -166,7 +169,7 @@ class Clients:
         return right
 
     def has_dropped(self) -> list[str]:
-        return [f"{client}: {address}" for client in self for _, address, _ in client.removals]
+        return [f"{client}: {address}" for client in self for _, address, _ in client.removals][:SAID]
 
     def close(self) -> None:
         for client in self:
