@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,7 @@ class CannedHost(aio.LoopHost):
 
     def service(self, port: int | str, **options: Any) -> AsyncHeadlessService:
         """One that lives here. Every `refresh()` asks, and nothing else does."""
-        aio._hosts[self.loop] = self
+        aio._hosts[self.loop] = weakref.ref(self)
         return AsyncHeadlessService(
             answers.SERVICE, port, nameservers=["127.0.0.1"], min_ttl=0, max_ttl=1e6, timeout=30, **options
         )

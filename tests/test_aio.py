@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import warnings
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -425,3 +428,46 @@ async def test_a_peer_may_be_picked_by_any_task(svc: AsyncHeadlessService) -> No
 
     picked = await asyncio.gather(*[pick() for _ in range(9)])
     assert {picked.count(peer) for peer in svc.peers()} == {3}
+
+
+@pytest.mark.parametrize("tcp", ["auto", "always"])
+def test_a_loop_that_is_dropped_is_freed(headless_dns: DNSServer, tcp: Any) -> None:
+    """With the service that lived on it, although nobody closed either."""
+    headless_dns.service("headless-svc", "moon", pods=1)
+
+    def dropped() -> weakref.ref[asyncio.AbstractEventLoop]:
+        loop = asyncio.new_event_loop()
+        service = AsyncHeadlessService(NAME, 80, nameservers=[headless_dns.nameserver], tcp=tcp)
+        loop.run_until_complete(service.start())
+        return weakref.ref(loop)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        loops = [dropped() for _ in range(3)]
+        for _ in range(3):
+            gc.collect()
+    assert [loop() for loop in loops] == [None] * 3
+
+
+def test_close_after_the_loop_was_closed_with_somebody_waiting(headless_dns: DNSServer) -> None:
+    headless_dns.service("headless-svc", "moon", pods=1)
+    loop = asyncio.new_event_loop()
+    targets = [NAME, "other.moon.svc.cluster.local"]
+    service = AsyncHeadlessService(targets, 80, nameservers=[headless_dns.nameserver], tcp="always", min_ttl=0)
+
+    async def wait() -> None:
+        await service.start()
+        headless_dns.fail("timeout")
+        waiting = [loop.create_task(service.refresh()), loop.create_task(service.wait_for(9))]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    loop.run_until_complete(wait())
+    host = service._host
+    assert host is not None
+    assert host.sockets
+    loop.close()
+    asyncio.run(service.close())
+    assert not host.sockets
+    assert not host.askers._askers

@@ -776,3 +776,19 @@ def test_one_record_of_many_is_another(record: Srv | None, address: str | None) 
     (part,) = client.ask(Held(SRV, frozenset({8080}), (), before.members)).parts
     (fresh,) = Client(Net({NS1: zone(known)}), port="http").ask().parts
     assert part.members == fresh.members != before.members
+
+
+def test_who_left_is_not_remembered() -> None:
+    """A StatefulSet that was gone and is back: nobody vouches for the addresses that its pods had."""
+    name = f"_http._tcp.{SVC}"
+    records = [Srv(0, 50, 8080, pod) for pod in PODS[:2]]
+    at = dict(zip(PODS, ["10.0.0.5", "10.0.0.9"], strict=False))
+    known = {(name, SRV): srv_found(name, records, {pod: [address] for pod, address in at.items()})}
+    client = Client(Net({NS1: zone(known)}), port="http")
+    client.ask()
+    known[name, SRV] = srv_found(name, records)
+    known[SVC, A] = one("10.0.0.5", "10.0.0.9")
+    known[PODS[0], A], known[PODS[1], A] = one("10.0.0.9", name=PODS[0]), one("10.0.0.5", name=PODS[1])
+    (part,) = client.ask().parts
+    found = {key[0]: detail.addresses for key, detail in part.members.items() if detail is not None}
+    assert found == {PODS[0]: (packed_address("10.0.0.9"),), PODS[1]: (packed_address("10.0.0.5"),)}

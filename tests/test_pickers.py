@@ -188,6 +188,21 @@ def test_a_strategy_that_raises_in_a_step(world: World, caplog: pytest.LogCaptur
     assert world.built[-1][1].how == "in steps"
 
 
+@pytest.mark.parametrize("steps", [3, None])
+def test_an_attribute_that_is_called_steps_is_no_method(world: World, steps: object) -> None:
+    world.build(1, 2)
+    world.strategy.steps = steps
+    assert world.build(1, 2, 3).how == "at once"
+
+
+def test_steps_that_cannot_be_begun(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.build(1, 2)
+    world.strategy.steps = lambda peers, previous: 1 / 0
+    assert world.build(1, 3).pick() == peers(1)[0]
+    assert "ZeroDivisionError" in str(world.pickers.error)
+    assert not world.host.due
+
+
 def test_after_fork_nothing_is_taken_over(world: World) -> None:
     world.build(1, 2)
     world.build(1, 3)

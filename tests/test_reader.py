@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from contextlib import suppress
 
 import dns.flags
@@ -267,3 +268,28 @@ def test_the_oracle_sees_a_difference():
     with pytest.raises(AssertionError):
         same(other, fallback.read(wire))
     assert {AAAA, SRV} == {28, 33}
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_what_was_read_once_is_read_as_fast_again(compress):
+    """Dual stack: the AAAA record's owner points to the A record's."""
+    targets = [f"web-{i}.{SVC}" for i in range(20)]
+    glue = [(t, 5, "IN", "A", ADDRESSES[i]) for i, t in enumerate(targets)]
+    glue += [(t, 5, "IN", "AAAA", f"fd00::{i + 1:x}") for i, t in enumerate(targets)]
+    records = [f"0 1 8080 {t}" for t in targets]
+    wire = made([(SVC, 5, "IN", "SRV", *records)], additional=glue, rdtype="SRV", compress=compress)
+    for _ in range(3):
+        same(reader.read(wire), fallback.read(wire))
+
+
+def test_a_pointer_is_no_label():
+    """Read as one, its second octet and what follows would be a name that means something else in the next message."""
+    target = b"\5web-0\3svc\2ns\0"
+    for name in (b"\2_a\2_b\4evil\2ns\0", b"\2_a\2_b\4good\2ns\0"):
+        wire = struct.pack("!6H", 1, 0x8400, 1, 1, 0, 1) + name + b"\0\x21\0\1"
+        wire += b"\xc0\x0c" + struct.pack("!HHIH3H", 33, 1, 5, 6 + len(target), 0, 1, 80)
+        at = len(wire)
+        wire += target + b"\xc0\x12" + b"\7" * 191 + struct.pack("!H", 0xC000 | at)
+        wire += struct.pack("!HHIH", 1, 1, 5, 4) + b"\x0a\6\6\6"
+        with pytest.raises(reader.Unusual):
+            reader.read(wire)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from headless_discovery.ticks import AT_ONCE, TICK, Ticks
+from support.processes import python
 
 
 class Timer:
@@ -146,3 +147,13 @@ def test_of_the_past(clock: Clock) -> None:
     Ticks(clock).call_near(1, lambda: called.append(1))
     clock.run(clock.now)
     assert called == [1]
+
+
+def test_never(clock: Clock) -> None:
+    Ticks(clock).call_near(float("inf"), lambda: pytest.fail("that was not infinity"))
+    clock.run(1e8)
+
+
+def test_the_users_randomness_is_left_alone() -> None:
+    code = "import random; random.seed(1); from headless_discovery import iothread; print(random.random())"
+    assert python(code).strip() == str(random.Random(1).random())

@@ -93,8 +93,18 @@ class LoopHost:
             task.add_done_callback(self._tasks.discard)
 
 
-_hosts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopHost] = weakref.WeakKeyDictionary()
+# Weak on both sides: a host leads to its loop. Services and timers keep it for as long as it is needed.
+_hosts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[LoopHost]] = weakref.WeakKeyDictionary()
 _started: weakref.WeakSet[Service] = weakref.WeakSet()
+
+
+def _host_of(loop: asyncio.AbstractEventLoop) -> LoopHost:
+    reference = _hosts.get(loop)
+    host = None if reference is None else reference()
+    if host is None:
+        host = LoopHost(loop)
+        _hosts[loop] = weakref.ref(host)
+    return host
 
 
 async def _tell(watcher: Watcher) -> None:
@@ -127,7 +137,7 @@ class _Signal:
 
     def notify(self) -> None:
         for future in self._waiting:
-            if not future.done():
+            if not (future.done() or future.get_loop().is_closed()):
                 future.set_result(None)
 
     async def wait(self) -> None:
@@ -377,12 +387,10 @@ class AsyncHeadlessService:
             raise ServiceClosed(self._service.live.why)
         loop = asyncio.get_running_loop()
         if self._host is None:
-            if loop not in _hosts:
-                _hosts[loop] = LoopHost(loop)
-            self._host = _hosts[loop]
+            self._host = _host_of(loop)
             self._holder.append(self._host)
             _started.add(self._service)
-        elif self._host is not _hosts.get(loop):
+        elif self._host.gone or self._host.loop is not loop:
             raise RuntimeError(f"the service {self.target} was started on another event loop: make one for each loop")
         return self._host
 
@@ -445,7 +453,7 @@ class AsyncChanges(AsyncIterator[Change]):
 
 
 def _resolve(outcome: asyncio.Future[None], error: DiscoveryError | None) -> None:
-    if outcome.done():
+    if outcome.done() or outcome.get_loop().is_closed():
         return
     if error is None:
         outcome.set_result(None)
@@ -468,10 +476,11 @@ def _abandoned(service: Service, holder: list[LoopHost]) -> None:
 
 def _after_fork_in_child() -> None:
     """An event loop does not survive fork(): its selector is shared with the parent. So say so, and touch nothing."""
-    for host in list(_hosts.values()):
-        for sock in host.sockets:
-            sock.close()
-        host.sockets.clear()
+    for reference in list(_hosts.values()):
+        if (host := reference()) is not None:
+            for sock in host.sockets:
+                sock.close()
+            host.sockets.clear()
     _hosts.clear()
     for service in list(_started):
         service.live = Closed(

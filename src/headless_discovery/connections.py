@@ -16,6 +16,7 @@ from .wire import Frames, frame
 MAX_READ = 65_535
 MAX_AGE, AGE_SPREAD = 60.0, 0.2  # seconds; so the connections of a fleet do not end together
 KEPT = 4  # to each server; what else comes back is closed
+_random = random.SystemRandom()  # not the user's, who may have seeded it
 _Socket = socket.socket  # as it was at import: where gevent patches later, the I/O thread must not become its hub
 
 
@@ -53,7 +54,7 @@ class Connection:
 
     def __init__(self, host: Host, server: Server, user: User, query: bytes) -> None:
         self.server = server
-        self.expires = host.time() + random.uniform(1 - AGE_SPREAD, 1 + AGE_SPREAD) * MAX_AGE
+        self.expires = host.time() + _random.uniform(1 - AGE_SPREAD, 1 + AGE_SPREAD) * MAX_AGE
         self._host = host
         self._user: User | None = user
         self._frames = Frames()

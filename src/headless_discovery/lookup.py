@@ -294,6 +294,8 @@ class Lookup(Steps[Exchange, Message, Answer]):
 
     def _are_where_they_were(self, base: str, details: Iterable[Detail]) -> Task[bool]:
         """By the bare service name's addresses; what else it may say is for `_missing_glue`."""
+        if self._first:  # those who left may be back elsewhere, so what is remembered of them counts for nothing
+            return False
         contained, _ = yield from self._bare_addresses(base)
         return all(contained.issuperset(detail.addresses or ()) for detail in details)
 

@@ -89,8 +89,10 @@ class Pickers:
             return _Nobody(self._target)
         before = self._last
         stay = before is not None and any(peers.get(peer.endpoint) for peer in before[0])
-        steps = getattr(self._strategy, "steps", None) if in_steps and stay else None
-        return self._step((steps or self._in_one)(peers, before and before[1]), peers, host)
+        build = (
+            self._in_steps if in_steps and stay and callable(getattr(self._strategy, "steps", None)) else self._in_one
+        )
+        return self._step(build(peers, before and before[1]), peers, host)
 
     def once_built(self, then: Callable[[], None]) -> None:
         """Call `then` when no picker is being built, now or later."""
@@ -112,6 +114,10 @@ class Pickers:
     def close(self) -> None:
         self._building = None
         self.tell()
+
+    def _in_steps(self, peers: PeerSet, previous: Picker | None) -> Steps[Picker]:
+        steps: Steps[Picker] = self._strategy.steps(peers, previous)  # type: ignore[attr-defined]  # see Strategy
+        return (yield from steps)
 
     def _in_one(self, peers: PeerSet, previous: Picker | None) -> Steps[Picker]:
         return self._strategy.build(peers, previous)

@@ -133,6 +133,8 @@ class _Reader:
             else:
                 fixed = data.find(0, at) + 1
                 name = _seen.get(data[at:fixed])
+                if name is not None:
+                    names[at] = name, fixed
             if name is None:
                 name, fixed = self.owner(at, at + 1 + first)
             rdtype, rdclass, _, length = _FIXED.unpack_from(data, fixed)
@@ -150,6 +152,8 @@ class _Reader:
     def owner(self, at: int, pointer_at: int) -> tuple[str, int]:
         """A name as compressed as it can be where its parent stands before it: one label, then a pointer."""
         data = self.data
+        if data[at] > 63:  # a pointer and nothing else
+            return self.name(at)
         high = data[pointer_at]
         known = self.names.get((high & 0x3F) << 8 | data[pointer_at + 1]) if high >= 0xC0 else None
         if known is None:
@@ -159,6 +163,8 @@ class _Reader:
         if name is None:
             name, _ = self.name(at)
             _remember(key, name)
+        else:
+            self.names[at] = name, pointer_at + 2
         return name, pointer_at + 2
 
     def fixed(self, at: int) -> tuple[int, int, int, int]:

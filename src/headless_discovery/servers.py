@@ -37,7 +37,7 @@ NO_SOA_TTL = 5.0
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """One question to one server on a new socket, until `deadline`. `read` tells its answer from other bytes."""
+    """One question to one server, until `deadline`. `read` tells its answer from other bytes."""
 
     server: Server
     tcp: bool
@@ -79,7 +79,7 @@ class Services:
 
 @dataclass(slots=True)
 class Memory:
-    """What one service's lookups learn for the next: forgotten when resolv.conf changes."""
+    """What lookups of one question learn for the next: of servers and names, forgotten when resolv.conf changes."""
 
     conf: ResolvConf | None = None
     name: str | None = None  # the candidate of the search list that hit

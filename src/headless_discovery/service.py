@@ -220,11 +220,12 @@ class Service:
                 name.timer.cancel()
             if name.asking is not None:
                 name.asking.cancel()
+            assert self._host is not None
+            self._host.askers.release(name.asker)
+        for name in self._names:
             for waiting in name.waiting:
                 waiting.closed(ServiceClosed(why))
             name.waiting.clear()
-            assert self._host is not None
-            self._host.askers.release(name.asker)
         self._pickers.close()
         self.watchers.close()
         self._notify()

@@ -14,6 +14,8 @@ from typing import Protocol
 
 TICK = 0.05  # seconds
 AT_ONCE = 8  # calls, then others may run
+NEVER = 1e9  # seconds
+_random = random.SystemRandom()  # not the user's, who may have seeded it
 
 
 class Handle(Protocol):
@@ -64,12 +66,12 @@ class _Tick:
 class Ticks:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self._phase = random.random()
+        self._phase = _random.random()
         self._ticks: dict[int, _Tick] = {}
 
     def call_near(self, when: float, callback: Callable[[], None]) -> Handle:
         """Call back at the first tick that is not before `when`."""
-        number = ceil(when / TICK - self._phase)
+        number = ceil(min(when, NEVER) / TICK - self._phase)
         tick = self._ticks.get(number)
         if tick is None:
             tick = self._ticks[number] = _Tick(self, number)

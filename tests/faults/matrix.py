@@ -142,7 +142,7 @@ class World:
         """That lookups have open at this moment."""
         if self._loop is None:
             return len(io._callbacks)
-        return len(aio._hosts[self._loop.loop].sockets)
+        return len(aio._host_of(self._loop.loop).sockets)
 
     # What must hold.
 
@@ -228,7 +228,8 @@ class World:
                 assert not false, f"removed, though in DNS: {sorted(false)}"
 
     def _check_loop(self, loop: Loop) -> None:
-        host = aio._hosts.get(loop.loop)
+        reference = aio._hosts.get(loop.loop)
+        host = None if reference is None else reference()
         if host is not None:
             assert not host.sockets, "sockets are left open"
             eventually(lambda: not host._tasks, "the end of the callbacks")

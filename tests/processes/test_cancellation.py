@@ -144,7 +144,7 @@ async def test_cancelled_at_every_await(
         assert len(svc._signal._waiting) == 0
     assert points >= 1
     await svc.close()
-    host = aio._hosts[asyncio.get_running_loop()]
+    host = aio._host_of(asyncio.get_running_loop())
     assert not host.sockets
     while host._tasks:
         await asyncio.sleep(0)

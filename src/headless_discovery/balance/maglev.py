@@ -89,8 +89,8 @@ def _filled(hosts: list[tuple[str, Peer]], size: int) -> Steps[Table]:
     free, few = size, isqrt(size)
     while free > few:
         yield
-        at_once = min(free - few, 1 + PROBES * free // size)
-        for i in islice(turns, at_once):
+        claims = min(free - few, 1 + PROBES * free // size)
+        for i in islice(turns, claims):
             place, skip = places[i], skips[i]
             while table[place] >= 0:
                 place += skip
@@ -98,7 +98,7 @@ def _filled(hosts: list[tuple[str, Peer]], size: int) -> Steps[Table]:
                     place -= size
             table[place] = i
             places[i] = place
-        free -= at_once
+        free -= claims
     yield
     # To meet one of the last places takes size / free steps, so how far each of them is on the way is computed instead.
     left: list[int] = []
