@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -11,7 +13,6 @@ from typing import Any
 import pytest
 
 from headless_discovery.ticks import AT_ONCE, TICK, Ticks
-from support.processes import python
 
 
 class Timer:
@@ -156,4 +157,5 @@ def test_never(clock: Clock) -> None:
 
 def test_the_users_randomness_is_left_alone() -> None:
     code = "import random; random.seed(1); from headless_discovery import iothread; print(random.random())"
-    assert python(code).strip() == str(random.Random(1).random())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(random.Random(1).random())
