@@ -81,6 +81,9 @@ class LoopHost:
         if remove is not None and not self.gone:
             remove(sock.fileno())
 
+    def do(self, callback: Callable[[], None]) -> None:
+        callback()
+
     def stagger(self) -> float:
         self._next_start = max(self.time(), self._next_start + START_SPACING)
         return self._next_start

@@ -117,6 +117,10 @@ class IOThread:
         if self._callbacks.pop(sock, None) is not None and self._selector is not None:
             self._selector.unregister(sock)
 
+    def do(self, callback: Callback) -> None:
+        """On the thread, since Ctrl-C raises in the main one, wherever it is."""
+        self.call_at(self.time(), callback)
+
     def stagger(self) -> float:
         self._next_start = max(self.time(), self._next_start + START_SPACING)
         return self._next_start

@@ -44,6 +44,10 @@ class ServiceHost(Host, Protocol):
         """When the next new service may ask first."""
         ...
 
+    def do(self, callback: Callable[[], None]) -> None:
+        """Call back at once, but where no signal's exception can interrupt it half-way."""
+        ...
+
 
 class Heard(NamedTuple):
     """What came of one lookup: the answer or why there is none, the queries it took and its duration in seconds.
@@ -264,7 +268,7 @@ class Service:
         now = self._host.time()
         failing = name.membership.consecutive_failures and name.ended_at is not None
         name.membership.due = max(now, (name.ended_at or now) + MIN_PAUSE) if failing else now
-        self._wake(name)
+        self._host.do(partial(self._wake, name))
 
     def _wake(self, name: _Name) -> None:
         assert self._host is not None

@@ -51,6 +51,9 @@ class VirtualHost:
 
     call_near = call_at
 
+    def do(self, callback: Callback) -> None:
+        self.call_at(self.now, callback)
+
     def stagger(self) -> float:
         return self.now
 

@@ -153,8 +153,8 @@ BREAKAGES = [
     ),
     Breakage(
         "the timer is not set after a lookup",
-        "        error = membership.error if membership.failures > failed_before else None\n        self._sleep(name)",
-        "        error = membership.error if membership.failures > failed_before else None",
+        "        self._sleep(name)\n        if membership.sampling:",
+        "        if membership.sampling:",
         "no lookup for",
     ),
     Breakage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import cycle
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -61,6 +62,7 @@ def serve(connection: Connection, seed: int, services: int) -> None:
         targets = [Target(service.name, RECORDS[number % 4]) for number, service in enumerate(watched)]
         connection.send((dns.nameserver, targets))
         storm, events, faults = False, 0, 0
+        kinds = cycle(rng.sample(FAULTS, len(FAULTS)))  # so that a short storm has many of them
         while True:
             if connection.poll(EVENT_EVERY if storm else None):
                 match connection.recv():
@@ -82,7 +84,7 @@ def serve(connection: Connection, seed: int, services: int) -> None:
                     dns.recover()
                 if events % FAULT_EVERY == FAULT_EVERY // 2:
                     faults += 1
-                    kind, options = rng.choice(FAULTS)
+                    kind, options = next(kinds)
                     several = rng.random() < 0.5  # everybody, or the services of one number's end
                     dns.fail(kind, name=None if several else f"*svc-?{rng.randrange(10)}.*", **options)  # type: ignore[arg-type]
 

@@ -88,6 +88,9 @@ class VirtualHost:
 
     call_near = call_at
 
+    def do(self, callback: Callback) -> None:
+        self.call_at(self.now, callback)
+
     def add_reader(self, sock: socket.socket, callback: Callback) -> None:
         self._register(sock, selectors.EVENT_READ, callback)
 
