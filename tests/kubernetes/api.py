@@ -21,6 +21,7 @@ PATHS = {
     "Deployment": ("apis/apps/v1", "deployments"),
     "EndpointSlice": ("apis/discovery.k8s.io/v1", "endpointslices"),
     "Namespace": ("api/v1", "namespaces"),
+    "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
     "Node": ("api/v1", "nodes"),
     "Pod": ("api/v1", "pods"),
     "Service": ("api/v1", "services"),

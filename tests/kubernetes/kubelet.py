@@ -34,7 +34,9 @@ Image = Callable[[str, Sequence[str], Sequence[int]], Any]  # name, addresses an
 
 @dataclass
 class Running:
-    """A pod that the kubelet runs. `ready_at` is time.time() of its last report as ready."""
+    """A pod that the kubelet runs. `ready_at` is time.time() when the API server took its last report as ready,
+    `deleted_at` when it told that the pod is to end.
+    """
 
     namespace: str
     name: str
@@ -43,6 +45,7 @@ class Running:
     server: Any
     ready: bool
     ready_at: float | None = None
+    deleted_at: float | None = None
     ending: bool = False
 
     @property
@@ -183,6 +186,7 @@ class Kubelet:
         running = self._pods.get(meta["uid"])
         if running is not None:
             running.ending = True
+            running.deleted_at = time.time()
             if meta["namespace"] not in self._dropped:
                 await asyncio.sleep(_pre_stop(pod))
             await running.server.stop()

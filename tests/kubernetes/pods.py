@@ -42,6 +42,12 @@ class HttpPod:
         if self._connections:
             await asyncio.wait(self._connections, timeout=LAST_REQUESTS)
 
+    def heard(self, head: bytes) -> None:
+        """Called for each request, with its line and headers in lower case, just before it is answered."""
+        self.served += 1
+        self.last_served = time.time()
+        self.first_served = self.first_served or self.last_served
+
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -62,9 +68,7 @@ class HttpPod:
             finally:
                 self._idle.discard(writer)
             last = self._stopping or b"connection: close" in head
-            self.served += 1
-            self.last_served = time.time()
-            self.first_served = self.first_served or self.last_served
+            self.heard(head)
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%s\r\n%s"
                 % (len(body), b"Connection: close\r\n" if last else b"", body)
