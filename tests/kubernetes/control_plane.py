@@ -211,11 +211,11 @@ class ControlPlane:
             "--kube-api-burst=400",
         ]
 
-    def make_coredns(self, name: str, *, kubeconfig: str = "kubeconfig") -> Process:
+    def make_coredns(self, name: str, corefile: str = COREFILE, *, kubeconfig: str = "kubeconfig") -> Process:
         """A CoreDNS that is not started yet. It listens on all addresses, and two of them share each (SO_REUSEPORT),
-        as replicas behind one Service do.
+        as replicas behind one Service do; unless its Corefile says `bind`.
         """
-        corefile = COREFILE.format(zone=ZONE, kubeconfig=self.folder / kubeconfig, ttl=self.ttl, cache=self.cache)
+        corefile = corefile.format(zone=ZONE, kubeconfig=self.folder / kubeconfig, ttl=self.ttl, cache=self.cache)
         file = f"{name}.corefile"
         return self._process(name, self.parts.coredns, "-conf", self.folder / file, **{file: corefile})
 
