@@ -7,10 +7,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kubernetes bench profile instructions simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
+.PHONY: help demo test test-kubernetes bench bench-kubernetes profile instructions simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-16s%s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-17s%s\n' "$$name" "$$what"; done
 
 demo: $(VENV)/.ready  ## a headless service with three pods on this machine, watched live (20 s)
 	@$(BIN)/python -m headless_discovery demo
@@ -23,6 +23,9 @@ test-kubernetes: $(VENV)/.ready  ## scenarios on a real Kubernetes control plane
 
 bench: $(VENV)/.ready-bench  ## the figures of docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-kubernetes: $(VENV)/.ready-bench  ## the figures of docs/kubernetes.md, beside gRPC and others on a control plane (15 minutes)
+	@$(BIN)/python benchmarks/head_to_head $(ARGS)
 
 profile: $(VENV)/.ready-bench  ## where the time of a refresh goes, by module and function; ARGS="1000A 800SRV"
 	@$(BIN)/python benchmarks/profile_refresh.py $(ARGS)

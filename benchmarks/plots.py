@@ -11,7 +11,7 @@ IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 SHADES = ("#9ecae1", "#4292c6", "#08519c")
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1, *, share: bool = True) -> tuple[Any, Any]:
     import matplotlib
 
     matplotlib.use("svg")
@@ -20,7 +20,7 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tup
     from matplotlib import pyplot
 
     figure, grid = pyplot.subplots(
-        rows, columns, figsize=(width, height), layout="constrained", sharex=True, sharey=True, squeeze=False
+        rows, columns, figsize=(width, height), layout="constrained", sharex=share, sharey=share, squeeze=False
     )
     for axes in grid.flat:
         axes.spines[["top", "right"]].set_visible(False)
@@ -122,4 +122,26 @@ def over_time(
         grid[-1][column].set_xlabel("seconds")
     grid[0][0].set_ylim(bottom=0)
     figure.supylabel(label, fontsize=9)
+    _save(figure, name)
+
+
+def shares(
+    name: str, found: Mapping[str, Mapping[str, Sequence[float]]], axis: Mapping[str, tuple[str, float]]
+) -> None:
+    """A panel for each of `found`, in it a line for each of its own: the share of its values that time has passed.
+    `axis` has the label of each panel's times, and where they end.
+    """
+    figure, grid = _figure(8.6, 3.6, columns=len(found), share=False)
+    for axes, (share, lines) in zip(grid[0], found.items(), strict=True):
+        label, end = axis[share]
+        for what, values in lines.items():
+            steps = sorted(value for value in values if value <= end)
+            heights = [100 * number / len(values) for number in range(len(steps) + 1)]
+            axes.step([0, *steps, end], [*heights, heights[-1]], where="post", label=what)
+        axes.set_xlim(0, end)
+        axes.set_ylim(0, 102)
+        axes.set_xlabel(label)
+        axes.set_ylabel(f"% {share}")
+        axes.grid(alpha=0.3)
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     _save(figure, name)

@@ -23,7 +23,7 @@ def render(results: dict[str, Any]) -> str:
     parts.append(_goals(results))
     for name, found in results.items():
         parts.append(f"## {found['title']}\n\n{found['text'].strip()}\n")
-        parts.append(_table(list(found["columns"].values()), [_cells(found["columns"], row) for row in found["rows"]]))
+        parts.append(table(list(found["columns"].values()), [_cells(found["columns"], row) for row in found["rows"]]))
         for picture, shown in found.get("pictures", {}).items():
             parts.append(f"![{shown}](images/{picture}.svg)\n")
         if not same:
@@ -39,7 +39,7 @@ def _goals(results: dict[str, Any]) -> str:
             sign = "at least" if goal["floor"] else "at most"
             met = "met" if goal["met"] else "**missed**"
             rows.append([goal["text"], f"{sign} {_number(goal['limit'])}", _number(goal["value"]), met])
-    return "## Goals\n\n" + _table(["goal", "bound", "measured", ""], rows)
+    return "## Goals\n\n" + table(["goal", "bound", "measured", ""], rows)
 
 
 def _machine(found: dict[str, Any]) -> str:
@@ -64,6 +64,6 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
 
 
-def _table(headings: list[str], rows: list[list[str]]) -> str:
+def table(headings: list[str], rows: list[list[str]]) -> str:
     lines = [headings, ["---"] + ["---:"] * (len(headings) - 1), *rows]
     return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)

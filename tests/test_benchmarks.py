@@ -1,7 +1,8 @@
-"""docs/benchmarks.md is what the benchmarks measured, and the benchmarks run."""
+"""docs/benchmarks.md and docs/kubernetes.md are what the benchmarks measured, and the benchmarks run."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import platform
 import re
@@ -83,3 +84,58 @@ def test_a_quick_run_beside_others_at_a_knot_server(require_program: Callable[[s
     ran = run("--quick", "--only", "refresh", "--only", "held")
     assert ran.returncode == 0, ran.stderr
     assert "3 SRV" in ran.stdout
+
+
+class TestHeadToHead:
+    """`make bench-kubernetes`, which is far too long for here, and its part of docs/kubernetes.md."""
+
+    RESULTS = BENCHMARKS / "head_to_head" / "results.json"
+    PAGE = ROOT / "docs" / "kubernetes.md"
+
+    @pytest.fixture
+    def report(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        monkeypatch.syspath_prepend(str(BENCHMARKS))
+        return importlib.import_module("head_to_head.report")
+
+    @pytest.fixture
+    def found(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.RESULTS.read_text())
+        return found
+
+    def test_the_page_is_made_of_the_results(self, report: Any, found: dict[str, Any]) -> None:
+        assert found.keys() == report.SECTIONS.keys()
+        text = self.PAGE.read_text()
+        assert report.page(text, found) == text, "run: make bench-kubernetes"
+
+    def test_every_goal_is_met(self, report: Any, found: dict[str, Any]) -> None:
+        goals = report.goals(found["head-to-head"])
+        assert goals
+        assert [goal.text for goal in goals if not goal.met] == []
+
+    def test_there_are_enough_pods_that_came_and_went(self, found: dict[str, Any]) -> None:
+        setting, clients = found["head-to-head"]["setting"], found["head-to-head"]["clients"]
+        assert setting["came"] >= 20
+        assert setting["left"] >= 20
+        for of_one in clients.values():
+            assert len(of_one["joined"]) == setting["came"] * of_one["programs"]
+            assert len(of_one["queries"]) == of_one["programs"]
+
+    def test_the_results_tell_nothing_of_the_machine(self) -> None:
+        text = self.RESULTS.read_text()
+        assert platform.node() not in text
+        assert "/" not in text
+
+    def test_who_was_never_asked_counts_as_late(self, report: Any, found: dict[str, Any]) -> None:
+        """Not as absent: the median of one half that was never asked is not that of the other half."""
+        clients = found["head-to-head"]["clients"]
+        clients["grpc"]["joined"] = [1.0, 2.0, None, None, None]
+        text = report.page(self.PAGE.read_text(), found)
+        assert "| never (2.00 - never) | never | 60% |" in text
+
+    def test_a_slow_library_misses_its_goals(self, report: Any, found: dict[str, Any]) -> None:
+        clients = found["head-to-head"]["clients"]
+        slow = clients["async_service"]
+        slow["joined"] = [time + 5 for time in slow["joined"]]
+        slow["queries"] = [rate * 2 for rate in slow["queries"]]
+        missed = [goal for goal in report.goals(found["head-to-head"]) if not goal.met]
+        assert len(missed) >= 3, missed
