@@ -94,7 +94,7 @@ def lookup(e: Evidence, so_far: Sequence[Finding]) -> Iterator[Finding]:
             "problem",
             f"there are no peers behind {e.question}",
             "DNS has an answer, but nobody in it that can be used.",
-            ("docs/kubernetes-setup.md shows a Service that works",),
+            ("docs/kubernetes.md shows a Service that works",),
             (Said(f"{outcome.server} answered for {outcome.name}"),),
         )
     elif outcome.warning and not any(finding.level != "note" for finding in so_far):
