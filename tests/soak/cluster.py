@@ -85,7 +85,7 @@ def serve(connection: Connection, seed: int, services: int) -> None:
                 if events % FAULT_EVERY == FAULT_EVERY // 2:
                     faults += 1
                     kind, options = next(kinds)
-                    several = rng.random() < 0.5  # everybody, or the services of one number's end
+                    several = faults % 2 == 0  # everybody, or the services of one number's end
                     dns.fail(kind, name=None if several else f"*svc-?{rng.randrange(10)}.*", **options)  # type: ignore[arg-type]
 
 
