@@ -27,7 +27,7 @@ _PLAIN = bytes(sorted(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 
 # SRV targets are not compressed (RFC 2782) and come again with every answer: names, and SRV data, by their octets.
 # A name that ends in a pointer, by its one label and the name pointed to.
-_seen: dict[bytes | tuple[bytes, str], str] = {}
+_seen: dict[bytes | tuple[bytes, str | None], str] = {}
 _seen_srv: dict[bytes, Srv] = {}
 _SEEN_MAX = 16_384
 _UNKNOWN = None, 0
@@ -115,8 +115,8 @@ class _Reader:
         return at
 
     def additionals(self, at: int, count: int, message: Message) -> int:
-        data, names, glue = self.data, self.names, message.glue
-        size, opts = len(data), 0
+        data, names, seen, glue = self.data, self.names, _seen, message.glue
+        size, opts, unpack = len(data), 0, _FIXED.unpack_from
         for _ in range(count):
             first = data[at]
             if first == 0:  # the root owns OPT, and nothing else here
@@ -127,45 +127,33 @@ class _Reader:
                 message.rcode |= high >> 24 << 4  # RFC 6891, 6.1.3
                 at += 11
                 continue
-            # The owner is an SRV target: a pointer to it, or written out as it was there.
+            # The owner is an SRV target: a pointer to it, its label and a pointer to the rest, or as it was there.
+            name, fixed = None, at + 1 + first
             if first >= 0xC0:
                 name, fixed = names.get((first & 0x3F) << 8 | data[at + 1], _UNKNOWN)[0], at + 2
+            elif data[fixed] >= 0xC0:
+                parent = names.get((data[fixed] & 0x3F) << 8 | data[fixed + 1], _UNKNOWN)[0]
+                key = data[at:fixed], parent
+                fixed += 2
+                name = seen.get(key)
+                if name is None and parent is not None:
+                    name, fixed = self.name(at)
+                    _remember(key, name)
             else:
-                fixed = data.find(0, at) + 1
-                name = _seen.get(data[at:fixed])
-                if name is not None:
-                    names[at] = name, fixed
+                fixed = data.find(0, fixed) + 1
+                name = seen.get(data[at:fixed])
             if name is None:
-                name, fixed = self.owner(at, at + 1 + first)
-            rdtype, rdclass, _, length = _FIXED.unpack_from(data, fixed)
+                name, fixed = self.name(at)
+            rdtype, rdclass, _, length = unpack(data, fixed)
             start = fixed + 10
             at = start + length
             if rdclass != 1 or length != (4 if rdtype == A else 16 if rdtype == AAAA else -1) or at > size:
                 raise Unusual
-            addresses = glue.get(name)
-            if addresses is None:
-                glue[name] = [data[start:at]]
+            if name in glue:
+                glue[name].append(data[start:at])
             else:
-                addresses.append(data[start:at])
+                glue[name] = [data[start:at]]
         return at
-
-    def owner(self, at: int, pointer_at: int) -> tuple[str, int]:
-        """A name as compressed as it can be where its parent stands before it: one label, then a pointer."""
-        data = self.data
-        if data[at] > 63:  # a pointer and nothing else
-            return self.name(at)
-        high = data[pointer_at]
-        known = self.names.get((high & 0x3F) << 8 | data[pointer_at + 1]) if high >= 0xC0 else None
-        if known is None:
-            return self.name(at)
-        key = data[at:pointer_at], known[0]
-        name = _seen.get(key)
-        if name is None:
-            name, _ = self.name(at)
-            _remember(key, name)
-        else:
-            self.names[at] = name, pointer_at + 2
-        return name, pointer_at + 2
 
     def fixed(self, at: int) -> tuple[int, int, int, int]:
         """Type, TTL (0 with the top bit set, RFC 2181, 8), start and end of the data."""
@@ -275,7 +263,7 @@ class _Reader:
         return name, at
 
 
-def _remember(octets: bytes | tuple[bytes, str], name: str) -> None:
+def _remember(octets: bytes | tuple[bytes, str | None], name: str) -> None:
     if len(_seen) >= _SEEN_MAX:
         _seen.clear()
     _seen[octets] = name
