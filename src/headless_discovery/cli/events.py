@@ -120,7 +120,7 @@ class Chronicle:
         if warning is not None and warning != self._warning:
             self.tell(Event("warning", [Text(f"{self.glyphs.bad} {warning}", "yellow")], {"warning": warning}))
         self._warning = warning
-        if status.state != self._state:
+        if status.state not in (self._state, "closed"):  # that it is closed is told by the end
             before, self._state = self._state, status.state
             if before != "starting":
                 lines = [Text.assemble("the set is ", (status.state, STATES[status.state]), f", was {before}")]
