@@ -73,6 +73,7 @@ def serve(connection: Connection, seed: int, services: int) -> None:
                         dns.recover()
                         for pods in clusters:
                             pods.settle()
+                        dns.forget()  # or what a replica has cached may undo what was right for a second
                         truth = [expected(service, target) for service, target in zip(watched, targets, strict=True)]
                         connection.send((truth, events, faults))
                     case "stop":
