@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from math import inf, log
+from statistics import fmean, pvariance
 
 import pytest
 from hypothesis import given
@@ -363,6 +364,15 @@ class TestTime:
             dues.add(watch.membership.due - watch.now)
         assert base <= min(dues) < base + spread * 0.2
         assert base + spread * 0.8 < max(dues) <= base + spread
+
+    @pytest.mark.parametrize(("ttl", "spread", "mean"), [(1, 0.1, 0.1), (5, 0.5, 0.1), (10, 0.5, 0.1), (20, 2.0, 0.5)])
+    def test_at_short_ttls_news_is_seldom_late_and_distances_grow_all_the_same(self, ttl, spread, mean):
+        watch, late = Watch(), []
+        for _ in range(5000):
+            watch.hear(a_part(1, ttl=ttl), after=1)
+            late.append((watch.membership.due - watch.now - ttl) / spread)
+        assert fmean(late) == pytest.approx(mean, rel=0.1)
+        assert pvariance(late) > 0.6 / 12  # that of U(0, 1) is 1/12
 
     def test_failures_back_off_and_any_valid_answer_resets(self):
         watch = Watch()

@@ -217,4 +217,4 @@ def bounds(row: Row) -> Iterator[tuple[str, float, float]]:
     if many:  # of few, some are always together
         # Spread evenly: a tenth of unevenness, and five standard deviations of a Poisson count.
         even = 1.1 + 5 / sqrt(row["mean"])
-        yield "worst second to mean", row["peak_to_mean"], even if alone else {5: 4.6, 30: 12.0}[ttl]
+        yield "worst second to mean", row["peak_to_mean"], even if alone else {5: 4.9, 30: 12.0}[ttl]

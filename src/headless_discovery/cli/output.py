@@ -16,6 +16,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from .. import LookupFailed, Peer, PeerSet, TargetError
@@ -71,6 +72,11 @@ def colour(peer: Peer | None) -> str:
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
     """`1 peer`, `1,000 peers`."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def plain_table() -> Table:
+    """Columns two spaces apart, without lines: easy on the eye, and on `awk`."""
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
 
 
 def hostname_cell(peer: Peer) -> Text:

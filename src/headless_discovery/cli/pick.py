@@ -16,7 +16,18 @@ from rich.text import Text
 from .. import Peer
 from ..balance.registry import BY_NAME
 from .asking import Asking, asks
-from .output import Code, Glyphs, as_options, colour, console, hostname_cell, peers_json, plural, print_json
+from .output import (
+    Code,
+    Glyphs,
+    as_options,
+    colour,
+    console,
+    hostname_cell,
+    peers_json,
+    plain_table,
+    plural,
+    print_json,
+)
 from .plot import drawing
 from .simulate import Step, needed, steps
 from .spread import Spread, Spreads
@@ -225,7 +236,7 @@ def _show_shares(out: Console, keys: int, spreads: Sequence[Spread]) -> None:
 
 def _histogram(out: Console, keys: int, spread: Spread) -> Table:
     glyphs = Glyphs.of(out)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = plain_table()
     table.add_column("PEER")
     for name in ("KEYS", "SHARE"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -252,7 +263,7 @@ def _short(peer: Peer) -> str:
 
 
 def _show_each(out: Console, keys: Sequence[str], spreads: Sequence[Spread]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = plain_table()
     table.add_column("KEY", no_wrap=True)
     if len(spreads) > 1:
         table.add_column("STRATEGY", no_wrap=True)
@@ -277,7 +288,7 @@ def _show_moves(out: Console, keys: int, sets: Sequence[Step], found: Sequence[l
                 f": of {plural(keys, 'key')}, {needed(before.peers, after.peers):.1%} have to move for even shares",
             )
         )
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table = plain_table()
         table.add_column("STRATEGY", no_wrap=True)
         for name in ("MOVED", "IN VAIN", "BUSIEST / MEAN"):
             table.add_column(name, justify="right", no_wrap=True)

@@ -17,7 +17,18 @@ from ..target import Question
 from .asking import Asking, asks
 from .lookups import Lookups
 from .mailbox import Mailbox
-from .output import Code, Glyphs, as_options, complain, console, hostname_cell, moment, peers_json, print_json
+from .output import (
+    Code,
+    Glyphs,
+    as_options,
+    complain,
+    console,
+    hostname_cell,
+    moment,
+    peers_json,
+    plain_table,
+    print_json,
+)
 
 
 @asks
@@ -106,7 +117,7 @@ def show(out: Console, peers: PeerSet, lookups: Lookups) -> None:
 
 
 def _table(peers: PeerSet, lookups: Lookups) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = plain_table()
     table.add_column("ADDRESS", no_wrap=True)
     table.add_column("PORT", no_wrap=True, justify="right")
     table.add_column("HOSTNAME")
