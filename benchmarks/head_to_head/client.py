@@ -1,14 +1,13 @@
-"""One client, as a program that runs in a pod: `python client.py KIND LABEL TARGET RATE`, until SIGTERM.
+"""One client, as a program that runs in a pod: `python client.py KIND LABEL TARGET RATE AFTER`, until SIGTERM.
 
-It asks one pod after the other for /LABEL, `RATE` times a second, and at the end says on stdout how many requests
-there were and which failed. Each kind is what its documentation begins with; nothing is tuned.
+`AFTER` seconds later it begins to ask one pod after the other for /LABEL, `RATE` times a second, and at the end says on
+stdout how many requests there were and which failed. Each kind is what its documentation begins with; nothing is tuned.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 import signal
 import sys
 import time
@@ -19,7 +18,6 @@ from itertools import cycle
 
 HTTP_PORT, GRPC_PORT = 8080, 50051
 TIMEOUT = 5.0  # s for a request
-START = 5.0  # s over which clients start, so that their refreshes are spread over the TTL
 
 Ask = Callable[[], Awaitable[object]]
 
@@ -121,10 +119,10 @@ KINDS = {
 }
 
 
-async def main(kind: str, label: str, target: str, rate: float) -> dict[str, object]:
+async def main(kind: str, label: str, target: str, rate: float, after: float) -> dict[str, object]:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await asyncio.sleep(random.uniform(0, START))
+    await asyncio.sleep(after)
     requests, errors = 0, Counter[str]()
     async with KINDS[kind](label, target) as ask:
         due = time.monotonic()
@@ -140,4 +138,4 @@ async def main(kind: str, label: str, target: str, rate: float) -> dict[str, obj
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(*sys.argv[1:4], float(sys.argv[4])))))
+    print(json.dumps(asyncio.run(main(*sys.argv[1:4], *map(float, sys.argv[4:])))))

@@ -21,18 +21,21 @@ from kubernetes.control_plane import COREFILE, ZONE, ControlPlane
 from kubernetes.kubelet import Running
 from kubernetes.parts import Parts, required
 
-from .client import GRPC_PORT, HTTP_PORT, KINDS, START
+from .client import GRPC_PORT, HTTP_PORT, KINDS
 from .pod import Pod
 
 NAMESPACE = "moon"
 TARGET = f"{objects.SERVICE}.{NAMESPACE}.svc.{ZONE}"
 TTL = 5  # s, CoreDNS's default
 # Programs of each kind: more of those that differ little.
-INSTANCES = {"service": 5, "async_service": 5, "ttl_loop": 5, "grpc": 3, "httpx": 3}
+INSTANCES = {"service": 15, "async_service": 15, "ttl_loop": 15, "grpc": 3, "httpx": 3}
 RATE = 10.0  # requests a second of each program
 PODS = 4  # and one more in the second half of each round
 DRAIN = 15  # s that a deleted pod serves on, as in examples/kubernetes
-PAUSE = (2.5, 7.5)  # s between two events: spread over one TTL, so that each phase of it is as likely
+PAUSE = 2.5  # s between two events, at least
+# What of a TTL lies between a round and the next: so each kind meets events at all phases of its refreshes evenly, and
+# medians are less a matter of luck than with random ones.
+GOLDEN = (5**0.5 - 1) / 2
 USED = 2.0  # s: who asked a pod within so long before its deletion was using it
 CLIENT = Path(__file__).with_name("client.py")
 
@@ -41,6 +44,8 @@ class Client:
     """A running client program, with a DNS cache of its own."""
 
     def __init__(self, cluster: ControlPlane, kind: str, number: int) -> None:
+        # The refreshes of a kind begin evenly spread over the TTL: a loop's stay where they began.
+        self._after = TTL * number / INSTANCES[kind]
         self.kind = kind
         self.label = f"{kind}-{number}"
         self.nameserver = cluster.nameserver()
@@ -48,7 +53,7 @@ class Client:
 
     def start(self) -> None:
         """With a pod's /etc/resolv.conf, in a mount namespace of its own; without the proxies of this machine."""
-        ask = [sys.executable, str(CLIENT), self.kind, self.label, TARGET, str(RATE)]
+        ask = [sys.executable, str(CLIENT), self.kind, self.label, TARGET, str(RATE), str(self._after)]
         mount = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
         self._process = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", mount, str(self._resolv_conf), *ask],
@@ -84,11 +89,11 @@ def measure(parts: Parts, rounds: int, seed: int) -> dict[str, Any]:
                 lambda: all(any(c.label in pod.server.asked for pod in first.values()) for c in clients),
                 "every client has asked a pod",
             )
-            time.sleep(START + TTL)
+            time.sleep(2 * TTL)
             begun = time.time()
             seen = dict(first)
             for number in range(1, rounds + 1):
-                _round(cluster, rng, seen)
+                _round(cluster, rng, seen, number)
                 print(f"  round {number} of {rounds}, {time.time() - begun:.0f} s", file=sys.stderr, flush=True)
             ended = time.time()
             time.sleep(DRAIN + TTL)
@@ -136,23 +141,25 @@ def _answers(cluster: ControlPlane, address: str) -> bool:
     return answer is not None and bool(answer.answer)
 
 
-def _round(cluster: ControlPlane, rng: random.Random, seen: dict[str, Running]) -> None:
+def _round(cluster: ControlPlane, rng: random.Random, seen: dict[str, Running], number: int) -> None:
     """One pod comes. One of those that were there before it goes."""
-
-    def pause() -> None:
-        time.sleep(rng.uniform(*PAUSE))
-
+    _pause_until(number * GOLDEN)
     before = sorted(cluster.kubelet.pods(NAMESPACE))
     cluster.api.patch("Deployment", NAMESPACE, "web", {"spec": {"replicas": PODS + 1}})
     cluster.wait_for_endpoints(NAMESPACE, PODS + 1)
     seen.update(cluster.kubelet.pods(NAMESPACE))
-    pause()
+    _pause_until(number * GOLDEN + 0.5)
     # The ReplicaSet ends the cheapest one first, and those that cost the same in an order that is no pod's lot.
     costs = {"controller.kubernetes.io/pod-deletion-cost": "-1"}
     cluster.api.patch("Pod", NAMESPACE, rng.choice(before), {"metadata": {"annotations": costs}})
     cluster.api.patch("Deployment", NAMESPACE, "web", {"spec": {"replicas": PODS}})
     cluster.wait_for_endpoints(NAMESPACE, PODS)
-    pause()
+
+
+def _pause_until(phase: float) -> None:
+    """`phase`: in TTLs, of which the fraction counts."""
+    earliest = time.time() + PAUSE
+    time.sleep(PAUSE + (phase * TTL - earliest) % TTL)
 
 
 def _figures(

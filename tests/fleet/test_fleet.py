@@ -108,8 +108,8 @@ def test_a_longer_retry_wait_rests_dns_in_an_outage(results: dict[str, list[Row]
 
 
 class Unjittered(random.Random):
-    def uniform(self, a: float, b: float) -> float:
-        return a
+    def random(self) -> float:
+        return 0.0
 
 
 def test_a_library_without_jitter_would_be_noticed() -> None:
