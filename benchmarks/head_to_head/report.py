@@ -30,9 +30,9 @@ OURS = ("async_service", "service")
 OTHERS = ("grpc", "httpx")
 INTRODUCTION = """\
 {versions}. {minutes:g} minutes, in which {came} pods came and {left} were deleted,
-at moments spread evenly over the TTL of {ttl} s; there were {pods} or {most} at a time, and each served on for {drain} s after
-its deletion. Several programs of each kind, each with a DNS cache of its own; each sends {rate:g} requests a second,
-one after the other. Seconds are medians, with the quartiles in brackets.
+at moments spread evenly over the TTL of {ttl} s; there were {pods} or {most} at a time,
+and each served on for {drain} s after its deletion. Several programs of each kind, each with a DNS cache of its own;
+each sends {rate:g} requests a second, one after the other. Seconds are medians, with the quartiles in brackets.
 """
 COLUMNS = [
     "",
