@@ -6,6 +6,9 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 py
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
+# What a control plane needs beside Go: programs and their packages.
+CLUSTER := etcd:etcd-server ip:iproute2 nft:nftables openssl:openssl
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-kubernetes bench bench-kubernetes profile instructions simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
 
@@ -19,12 +22,14 @@ test: $(VENV)/.ready  ## the whole test suite; options for pytest in ARGS="-k lo
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-kubernetes: $(VENV)/.ready  ## scenarios on a real Kubernetes control plane (Go builds it once, in about 6 minutes); ARGS="-k scale"
+	@.ci/packages $(CLUSTER)
 	@$(BIN)/python tests/kubernetes $(ARGS)
 
 bench: $(VENV)/.ready-bench  ## the figures of docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 bench-kubernetes: $(VENV)/.ready-bench  ## the figures of docs/kubernetes.md, beside gRPC and others on a control plane (15 minutes)
+	@.ci/packages $(CLUSTER)
 	@$(BIN)/python benchmarks/head_to_head $(ARGS)
 
 profile: $(VENV)/.ready-bench  ## where the time of a refresh goes, by module and function; ARGS="1000A 800SRV"

@@ -45,7 +45,7 @@ class Calls:
 
     def __init__(self, clients: Clients, rate: float, *, keep_alive: bool = True) -> None:
         self.sync, self.aio = (client.twin for client in clients)
-        self.answered: Counter[str] = Counter()  # by pod
+        self.answered_by: dict[str, Counter[str]] = {client.kind: Counter() for client in clients}  # twin, pod
         self.lost: list[BaseException] = []
         self.attempts = 0
         self.made = 0
@@ -73,6 +73,12 @@ class Calls:
         self._task.result()
 
     @property
+    def answered(self) -> Counter[str]:
+        """By pod."""
+        with self._lock:
+            return sum(self.answered_by.values(), Counter())
+
+    @property
     def retries(self) -> int:
         return self.attempts - self.made
 
@@ -84,8 +90,8 @@ class Calls:
 
     def wait_for_answers(self, number: int) -> None:
         """Until so many more were answered."""
-        goal = sum(self.answered.values()) + number
-        while sum(self.answered.values()) < goal and not self.lost:
+        goal = self.answered.total() + number
+        while self.answered.total() < goal and not self.lost:
             self._stopped.wait(0.02)
 
     def _keep_calling(self, number: int) -> None:
@@ -109,7 +115,7 @@ class Calls:
             self.lost.append(error)
         else:
             with self._lock:
-                self.answered[name] += 1
+                self.answered_by["sync"][name] += 1
 
     async def _keep_calling_async(self) -> None:
         every, due = 2 / self._rate, time.monotonic()
@@ -138,4 +144,4 @@ class Calls:
             self.lost.append(error)
         else:
             with self._lock:
-                self.answered[name] += 1
+                self.answered_by["async"][name] += 1

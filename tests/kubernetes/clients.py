@@ -38,6 +38,7 @@ class Client:
         self.cluster = cluster
         self.kind = twin.kind
         self.service = service
+        self.has_ports = port is not None
         self.nameserver = options.pop("nameserver", None) or cluster.nameserver()
         if "resolv_conf" not in options:
             options["nameservers"] = [self.nameserver]
@@ -53,7 +54,17 @@ class Client:
         self.twin.watch(self._told)
 
     def close(self) -> None:
-        self.twin.close()
+        """Not before the subscriber was told of what the client has in the end."""
+        try:
+            self.cluster.wait(lambda: self._last_told == self.twin.peers(), f"{self} is told of its peers")
+        except AssertionError as error:
+            self._wrong.insert(0, str(error))
+        finally:
+            self.twin.close()
+
+    @property
+    def _last_told(self) -> PeerSet:
+        return self.record.changes[-1].current if self.record.changes else PeerSet()
 
     def __str__(self) -> str:
         return f"{self.kind} {self.twin.target}"
@@ -109,7 +120,7 @@ def evidence(newest_first: Iterable[Message], address: str, wanted: int) -> bool
             negative += 1
         elif message.rcode or (message.truncated and not message.tcp):
             continue  # decides nothing
-        elif address in message.addresses:
+        elif address in message.addresses or address in message.spelled:
             return False
         elif message.truncated and message.qtype != "SRV":  # cut by chance; of SRV answers only glue is cut here
             cut += 1
@@ -132,6 +143,7 @@ class Clients:
     ) -> None:
         self.cluster = cluster
         self.service = service
+        self.slowest = 0.0  # s that it took to settle
         target = target or f"{service[1]}.{service[0]}.svc.{ZONE}"
         self.each = [Client(cluster, twin, service, target, port, dict(options)) for twin in (SyncTwin, AsyncTwin)]
 
@@ -143,12 +155,14 @@ class Clients:
 
     def settle(self, addresses: Callable[[], Set[str]] | None = None, deadline: float = PATIENCE) -> None:
         """Wait until both have the IPv4 endpoints that the API publishes, and no others; or these `addresses`."""
+        begun = time.monotonic()
         try:
             self.cluster.wait(lambda: all(map(self._right(addresses), self)), f"{self} is as the API has it", deadline)
         except AssertionError as error:
             has = "; ".join(f"{client.kind}: {sorted(client.endpoints)[:20]} {client.twin.status}" for client in self)
             wanted = sorted(addresses() if addresses else self.published)[:20]
             raise AssertionError(f"{error}\n{has}\nwanted: {wanted}") from None
+        self.slowest = max(self.slowest, time.monotonic() - begun)
 
     @property
     def published(self) -> set[tuple[str, int | None]]:
@@ -162,9 +176,7 @@ class Clients:
         without_ports = {address for address, _ in published}
 
         def right(client: Client) -> bool:
-            if all(peer.port is None for peer in client.twin.peers()):
-                return client.addresses == without_ports
-            return client.endpoints == published
+            return client.endpoints == published if client.has_ports else client.addresses == without_ports
 
         return right
 

@@ -104,6 +104,8 @@ def watch(cluster: ControlPlane, namespace: str, note: Callable[[str], None]) ->
     yield begin
     for clients in started:
         clients.close()
+    if started:
+        note(f"        settled within {max(clients.slowest for clients in started):.1f} s")
     wrong = [what for clients in started for client in clients for what in client.judge()]
     assert not wrong, "\n".join(wrong)
 

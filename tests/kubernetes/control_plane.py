@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -159,13 +159,14 @@ class ControlPlane:
         self.wait_for_dns()
 
     def stop(self) -> None:
-        self.kubelet.stop()
-        self.slices.stop()
-        for process in reversed(self.processes):
-            process.kill()
-        for opened in self._opened:
-            opened.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with ExitStack() as last:  # from the bottom up; one that raises keeps none from its turn
+            last.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            for opened in self._opened:
+                last.callback(opened.close)
+            for process in self.processes:
+                last.callback(process.kill)
+            last.callback(self.slices.stop)
+            last.callback(self.kubelet.stop)
 
     def _process(self, name: str, *command: str | Path, **files: str) -> Process:
         return Process(name, list(map(str, command)), self.folder, **files)

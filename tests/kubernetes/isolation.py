@@ -75,10 +75,11 @@ def _furnish(parts: Parts) -> None:
     _run(str(parts.ip), "link", "set", "lo", "up")
     for network in (POD_NETWORK, SERVICE_NETWORK, HOST_NETWORK):
         _run(str(parts.ip), "route", "add", "local", network, "dev", "lo")
-    if Path("/proc/sys/net/ipv6").exists():
-        Path("/proc/sys/net/ipv6/ip_nonlocal_bind").write_text("1")  # binding to a local route needs it in IPv6
-        for network in (POD_NETWORK_V6, SERVICE_NETWORK_V6):
-            _run(str(parts.ip), "-6", "route", "add", "local", network, "dev", "lo")
+    if not Path("/proc/sys/net/ipv6").exists():
+        raise MissingPart("this kernel has no IPv6, and pods have addresses of both families")
+    Path("/proc/sys/net/ipv6/ip_nonlocal_bind").write_text("1")  # binding to a local route needs it in IPv6
+    for network in (POD_NETWORK_V6, SERVICE_NETWORK_V6):
+        _run(str(parts.ip), "-6", "route", "add", "local", network, "dev", "lo")
 
 
 def _end_with(lifeline: int) -> None:

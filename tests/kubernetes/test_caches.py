@@ -51,11 +51,15 @@ def address(cluster: ControlPlane, request: pytest.FixtureRequest) -> Iterator[s
     address = cluster.nameserver()
     process = cluster.make_coredns("in-front", request.param.replace("ADDRESS", address))
     process.start()
-    # Until it listens there, the one that listens everywhere answers.
-    cluster.wait(lambda: address in process.tail(), f"it listens\n{process.tail()}")
-    cluster.wait(lambda: (answer := cluster.ask(KUBERNETES, server=address)) and answer.answer, "it knows the cluster")
-    yield address
-    process.kill()
+    try:
+        # Until it listens there, the one that listens everywhere answers.
+        cluster.wait(lambda: address in process.tail(), f"it listens\n{process.tail()}")
+        cluster.wait(
+            lambda: (answer := cluster.ask(KUBERNETES, server=address)) and answer.answer, "it knows the cluster"
+        )
+        yield address
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize("address", [pytest.param(KUBEADM, id="kubeadm")], indirect=True)

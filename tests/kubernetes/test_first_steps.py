@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from headless_discovery.balance import Prefer, Subset
 from headless_discovery.balance.registry import BY_NAME
 from support.twins import SyncTwin
 
@@ -38,7 +39,9 @@ def test_the_example(cluster: ControlPlane, namespace: str, watch: Watch) -> Non
     addresses.settle()
     assert all(peer.port is None for client in addresses for peer in client.twin.peers())
 
-    for strategy in BY_NAME:
+    some = next(iter(pods.values())).address
+    configured = [Subset("least_loaded", size=2), Prefer("round_robin", lambda peer: peer.address == some)]
+    for strategy in [*BY_NAME, *configured]:
         clients = watch("headless-svc", "auto", target=name, strategy=strategy)
         clients.settle()
         for client in clients:
@@ -47,8 +50,12 @@ def test_the_example(cluster: ControlPlane, namespace: str, watch: Watch) -> Non
             for key in ("user-1", "user-2"):
                 peer = client.twin.pick(key)
                 assert f"{get(peer)}.{name}" == peer.hostname
+        number = {Subset: 2, Prefer: 1}.get(type(strategy), len(pods))  # of pods that it uses
         with Calls(clients, 200) as calls:
-            cluster.wait(lambda calls=calls: set(calls.answered) == set(pods), f"{strategy} has called all pods")
+            for answered in calls.answered_by.values():
+                cluster.wait(lambda a=answered, n=number: len(a) == n, f"{strategy} has called {number} pods")
+            calls.wait_for_answers(100)
+        assert [len(answered) for answered in calls.answered_by.values()] == [number, number], strategy
         assert not calls.lost
 
 

@@ -15,8 +15,11 @@ from .control_plane import ControlPlane
 from .isolation import FOLDER, INSIDE
 
 PROGRAM = """
-import subprocess, sys
+import signal, subprocess, sys
 
+for number in (signal.SIGHUP, signal.SIGTERM):  # `nohup` and background shells have some ignored
+    signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {tests!r})
 from kubernetes.isolation import FOLDER, isolate
 
@@ -49,7 +52,9 @@ def _read(path: Path) -> bytes:
 def program(cluster: ControlPlane) -> Iterator[subprocess.Popen[str]]:
     environment = {name: value for name, value in os.environ.items() if name != INSIDE}
     command = [sys.executable, "-c", PROGRAM.format(tests=str(Path(__file__).resolve().parents[1]))]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, process_group=0
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         cluster.wait(sleeping, "it has started a process")
@@ -61,6 +66,14 @@ def program(cluster: ControlPlane) -> Iterator[subprocess.Popen[str]]:
 def test_killed(cluster: ControlPlane, program: subprocess.Popen[str], how: signal.Signals) -> None:
     program.send_signal(how)
     assert program.wait() == -how
+    cluster.wait(lambda: not sleeping(), "all processes are gone")
+    assert not (FOLDER / "left-behind").exists()
+
+
+def test_interrupted(cluster: ControlPlane, program: subprocess.Popen[str]) -> None:
+    """By Ctrl-C, which all processes of the terminal get."""
+    os.killpg(program.pid, signal.SIGINT)
+    assert program.wait() != 0
     cluster.wait(lambda: not sleeping(), "all processes are gone")
     assert not (FOLDER / "left-behind").exists()
 

@@ -9,6 +9,7 @@ import pytest
 
 from headless_discovery import Change, PeerSet
 from headless_discovery.balance import ConsistentHash
+from support.twins import AsyncTwin, SyncTwin
 
 from . import objects
 from .calls import Calls
@@ -43,7 +44,11 @@ def test_a_statefulset_scales(cluster: ControlPlane, namespace: str, watch: Watc
     assert not calls.lost
 
 
-def owners(peers: PeerSet) -> dict[str, str | None]:
+def owners(twin: SyncTwin | AsyncTwin) -> dict[str, str | None]:
+    return {key: twin.pick(key).hostname for key in KEYS}
+
+
+def owners_in(peers: PeerSet) -> dict[str, str | None]:
     picker = ConsistentHash().build(peers, None)
     return {key: picker.pick(key).hostname for key in KEYS}
 
@@ -55,7 +60,7 @@ def assert_only_shares_move(changes: list[Change]) -> None:
             continue
         left = {peer.hostname for peer in before} - {peer.hostname for peer in after}
         joined = {peer.hostname for peer in after} - {peer.hostname for peer in before}
-        was, now = owners(before), owners(after)
+        was, now = owners_in(before), owners_in(after)
         moved = {key: (was[key], now[key]) for key in KEYS if was[key] != now[key]}
         assert all(one in left or other in joined for one, other in moved.values()), moved
 
@@ -68,7 +73,7 @@ def test_a_statefulset_restarts(
     cluster.wait_for_endpoints(namespace, 3)
     clients = watch("headless-svc", "auto", strategy="consistent_hash")
     clients.settle()
-    before = {client: (client.addresses, owners(client.twin.peers())) for client in clients}
+    before = {client: (client.addresses, owners(client.twin)) for client in clients}
     with Calls(clients, 40) as calls:
         cluster.api.patch("StatefulSet", namespace, "web", objects.new_version(2))
         cluster.wait(
@@ -79,7 +84,7 @@ def test_a_statefulset_restarts(
     for client in clients:
         addresses, owned = before[client]
         assert not addresses & client.addresses
-        after = owners(client.twin.peers())
+        after = owners(client.twin)
         moved = [key for key in KEYS if owned[key] != after[key]]
         note(f"        {client.kind}: of {len(KEYS)} keys {len(moved)} have moved")
         assert not moved
@@ -122,8 +127,12 @@ def test_a_rolling_update(
         calls.wait_for_answers(400)
     note(f"        {calls}")
     assert not calls.lost
-    assert set(cluster.kubelet.pods(namespace)) <= set(calls.answered), "somebody new was never called"
-    if drain == 0:
+    assert calls.made > 0.8 * 200 * calls.seconds, "the machine is too slow for this"
+    for kind, answered in calls.answered_by.items():
+        assert set(cluster.kubelet.pods(namespace)) <= set(answered), f"{kind}: somebody new was never called"
+    if drain:  # longer than clients take to notice: nobody was late
+        assert not calls.retries
+    else:
         assert calls.retries
 
 

@@ -60,6 +60,21 @@ def test_a_service_that_is_not_headless(cluster: ControlPlane, namespace: str, w
         assert [(p.hostname, p.port) for p in client.twin.peers()] == [(f"regular.{namespace}.svc.{ZONE}", 80)]
 
 
+def test_an_external_name(cluster: ControlPlane, namespace: str, watch: Watch) -> None:
+    """A CNAME to another service is followed, and its pods are the peers."""
+    name = f"headless-svc.{namespace}.svc.{ZONE}"
+    cluster.apply(
+        objects.service(namespace),
+        objects.service(namespace, "elsewhere", cluster_ip=None, type="ExternalName", externalName=name),
+        objects.statefulset(namespace, replicas=2),
+    )
+    cluster.wait_for_endpoints(namespace, 2)
+    clients = watch("elsewhere", 8080)
+    for replicas in (2, 4, 3):
+        scale(cluster, namespace, replicas)
+        clients.settle(lambda: cluster.slices.addresses((namespace, "headless-svc")))
+
+
 def test_dual_stack(cluster: ControlPlane, namespace: str, watch: Watch) -> None:
     cluster.apply(
         objects.service(namespace, ipFamilyPolicy="RequireDualStack", ipFamilies=["IPv4", "IPv6"]),

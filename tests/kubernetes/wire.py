@@ -22,6 +22,8 @@ import dns.rdtypes.IN.A
 ETH_P_IP = 0x0800  # incoming packets only; with ETH_P_ALL each would be seen twice
 SO_ATTACH_FILTER = 26
 SO_TIMESTAMPNS = 35
+SO_RCVBUFFORCE = 33  # as root of the machine more than net.core.rmem_max
+SOL_PACKET, PACKET_STATISTICS = 263, 6
 # Classic BPF: IPv4 and (source port 53 or destination port 53). (code, jump if true, jump if false, operand)
 FILTER = [
     (0x30, 0, 0, 0),  # A = first octet
@@ -73,6 +75,17 @@ class Message:
         """Of all A and AAAA records, glue as well."""
         return addresses_of(self.parsed)
 
+    @cached_property
+    def spelled(self) -> frozenset[str]:
+        """Of the targets of SRV records that spell an address, `10-244-0-7.`: with and without glue."""
+        labels = (
+            rdata.target.labels[0].decode()
+            for rrset in self.parsed.answer
+            if rrset.rdtype == dns.rdatatype.SRV
+            for rdata in rrset
+        )
+        return frozenset(label.replace("-", ".") for label in labels if label.count("-") == 3)
+
     @property
     def negative(self) -> bool:
         """NXDOMAIN or NODATA."""
@@ -103,7 +116,10 @@ class Wire:
             socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(FILTER), ctypes.addressof(buffer))
         )
         self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 25)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 25)
+        except PermissionError:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 25)
         self._socket.settimeout(0.2)
         self._socket.bind(("lo", ETH_P_IP))  # with its protocol number, not before the filter is in place
         self._closed = False
@@ -111,9 +127,13 @@ class Wire:
         self._thread.start()
 
     def close(self) -> None:
+        """Raises `RuntimeError` if packets were lost on the way here: then nobody knows what was said."""
         self._closed = True
         self._thread.join()
+        _, dropped = struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
         self._socket.close()
+        if dropped:
+            raise RuntimeError(f"{dropped} DNS packets were not seen")
 
     def queries(self, server: str, since: float = 0.0, until: float = float("inf")) -> list[Message]:
         return [m for m in self._at(server) if not m.response and since <= m.time < until]
