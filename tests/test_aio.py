@@ -449,6 +449,23 @@ def test_a_loop_that_is_dropped_is_freed(headless_dns: DNSServer, tcp: Any) -> N
     assert [loop() for loop in loops] == [None] * 3
 
 
+def test_a_closed_service_does_not_keep_its_loop(headless_dns: DNSServer) -> None:
+    headless_dns.service("headless-svc", "moon", pods=1)
+    service = AsyncHeadlessService(NAME, 80, nameservers=[headless_dns.nameserver])
+
+    def used() -> weakref.ref[asyncio.AbstractEventLoop]:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(service.start())
+        loop.run_until_complete(service.close())
+        loop.close()
+        return weakref.ref(loop)
+
+    loop = used()
+    gc.collect()
+    assert loop() is None
+    assert service.status.state == "closed"
+
+
 def test_close_after_the_loop_was_closed_with_somebody_waiting(headless_dns: DNSServer) -> None:
     headless_dns.service("headless-svc", "moon", pods=1)
     loop = asyncio.new_event_loop()

@@ -50,6 +50,35 @@ def test_with_an_open_service(dns: DNSServer, options: tuple[str, ...]) -> None:
 
 
 @interpreters
+@pytest.mark.parametrize("call", ["svc.refresh()", "resolve(NAME, 8080, nameservers=sys.argv[1:])", "svc.watch(print)"])
+def test_asking_after_the_end(dns: DNSServer, options: tuple[str, ...], call: str) -> None:
+    """In a handler that was registered before the library was imported there is nobody left who could ask."""
+    said = python(
+        f"""
+        from headless_discovery.iothread import io
+
+        def late():
+            assert len(svc.peers()) == len(svc.pick_many(2)) == 2
+            try:
+                {call}
+            except ServiceClosed as error:
+                assert "exiting" in str(error), error
+                svc.close()
+                print("closed")
+
+        atexit.unregister(io.stop)
+        atexit.register(late)
+        atexit.register(io.stop)
+        svc = HeadlessService(NAME, 8080, nameservers=sys.argv[1:], **QUICK)
+        svc.start()
+        """,
+        dns.nameserver,
+        options=options,
+    )
+    assert said == "closed\n"
+
+
+@interpreters
 def test_with_an_open_service_and_subscribers(dns: DNSServer, options: tuple[str, ...]) -> None:
     python(
         """

@@ -375,6 +375,16 @@ class TestFamilies:
         answer = Client(Net({NS1: always(nxdomain())}), family="any").ask()
         assert [(part.rdtype, part.nxdomain) for part in answer.parts] == [(A, True), (AAAA, True)]
 
+    @pytest.mark.parametrize("refused", ["fe80::1", "fd00::1"])
+    def test_any_with_one_of_which_nothing_is_left_is_the_other(self, refused):
+        from headless_discovery.settings import parse_networks
+
+        net = Net({NS1: zone({(SVC, AAAA): one(refused, rdtype=AAAA), (SVC, A): one("10.0.0.1")})})
+        answer = Client(net, family="any", allow_networks=parse_networks(["10.0.0.0/8"])).ask()
+        assert [addresses(part) for part in answer.parts] == [{"10.0.0.1"}]
+        assert not answer.whole
+        assert refused in (answer.warning or "")
+
     def test_any_with_one_failed_and_the_other_empty_is_a_failure(self):
         net = Net({NS1: lambda n, t, tcp, e: nodata() if t == A else message(SERVFAIL)})
         with pytest.raises(LookupFailed):

@@ -44,6 +44,14 @@ class TestCompleteAnswers:
         watch.hear(a_part(1, ttl=30), after=5)
         assert watch.membership.due == watch.now + 1.0
 
+    def test_a_cut_answer_is_no_reason_to_check_soon(self):
+        watch = Watch()
+        watch.hear(a_part(1, 2, ttl=30))
+        watch.hear(a_part(1, ttl=30), after=1)
+        assert watch.membership.due - watch.now == 1
+        watch.hear(a_part(1, ttl=30, complete=False), after=1)
+        assert watch.membership.due - watch.now >= 30
+
     def test_replicas_that_disagree_about_a_new_pod_do_not_flap_it(self):
         watch = Watch()
         watch.hear(a_part(1))
@@ -261,6 +269,15 @@ class TestSample:
         assert watch.hear(a_part(2, ttl=20), after=199).addresses == numbered(1, 2)
         assert watch.hear(a_part(2, ttl=20), after=1).addresses == numbered(2)
 
+    def test_max_peers_bounds_the_union(self):
+        watch = Watch(answers="sample", max_peers=10)
+        watch.hear(a_part(*range(1, 9)))
+        watch.hear(a_part(*range(5, 13)), after=5)
+        assert watch.addresses == numbered(*range(1, 9))
+        assert "12 peers are more than max_peers=10" in str(watch.membership.error)
+        assert watch.hear(a_part(*range(5, 13)), after=56).addresses == numbered(*range(5, 13))
+        assert watch.membership.error is None
+
     def test_all_mode_says_when_answers_look_like_samples(self):
         rng = random.Random(7)
         watch = Watch()
@@ -411,6 +428,21 @@ class TestTime:
         assert watch.addresses == ()
         assert "max_stale=60" in str(watch.membership.error)
         assert watch.hear(a_part(2), after=20).addresses == numbered(2)
+
+    @pytest.mark.parametrize(("max_stale", "ttl"), [(30, 30), (30, 600), (10, 30), (4, 5), (1, 1), (0.5, 1)])
+    def test_max_stale_leaves_a_refresh_its_chance(self, max_stale, ttl):
+        """Where DNS answers nobody is given up, however long the TTL; and it is not asked more than needed."""
+        watch = Watch(max_stale=max_stale)
+        for _ in range(20):
+            watch.hear(a_part(1, ttl=ttl))
+            asked = watch.membership.due
+            assert asked - watch.now >= max(1, max_stale / 2)
+            assert asked + min(5, max_stale / 2) <= watch.now + max_stale or asked == watch.now + 1
+            assert watch.membership.wakes_at == asked
+            assert not watch.membership.expired(asked + min(5, max_stale / 2) - 0.01)
+            watch.now = asked
+        watch.fail()
+        assert watch.membership.expired(watch.now + max(max_stale, 1))
 
     def test_without_max_stale_nothing_expires(self):
         watch = Watch()

@@ -282,6 +282,27 @@ def test_queries_per_minute_of_one_service(host: VirtualHost, ttl: int) -> None:
         service.close("done")
 
 
+def test_who_starts_while_the_first_refresh_goes_on_waits_for_its_end(host: VirtualHost) -> None:
+    """A refresh takes several answers where each is cut; before the last one there is no set."""
+    with DNSServer(ttl=5, clock=host.time) as dns:
+        dns.service("headless-svc", "moon", pods=300)
+        svc = HeadlessService(NAME, 8080, nameservers=[dns.nameserver], tcp="never")
+        service, begun, heard = svc._service, [], []
+
+        def begin_again(_: object) -> None:
+            if service._names[0].membership.sampling:
+                begun.append(host.time())
+                service.begin(host, lambda error: heard.append((error, service.status(host.time()).state)))
+                assert not heard
+
+        service.heard = begin_again
+        host.begin(svc)
+        host.run(1)
+        assert len(begun) == 3
+        assert heard == [(None, "fresh")] * 3
+        service.close("done")
+
+
 def test_queries_per_minute_of_a_fleet_behind_one_cache(host: VirtualHost) -> None:
     """Services of many processes see what is left of the TTL, from 5 to 1: each stays within the bound."""
     fleet = 10

@@ -15,6 +15,7 @@ from headless_discovery import Change, HeadlessService, LookupFailed, PeerSet, S
 from headless_discovery.iothread import io
 from headless_discovery.testing import DNSServer
 from support import PATIENCE, QUICK
+from support.processes import python
 from support.subscribers import eventually
 
 NAME = "headless-svc.moon.svc.cluster.local"
@@ -198,3 +199,30 @@ def test_one_service_after_another_finds_an_io_thread(dns: DNSServer, monkeypatc
     with HeadlessService(NAME, 8080, nameservers=[dns.nameserver]) as svc:
         assert svc.peers()
         assert io.thread is not old
+
+
+def test_a_thread_that_could_not_be_had_is_had_later(dns: DNSServer) -> None:
+    """ "can't start new thread", where a container has as many as it may."""
+    dns.service("headless-svc", "moon", pods=1)
+    python(
+        """
+        start, io = threading.Thread.start, "headless-discovery-io"
+
+        def no_more(thread):
+            raise RuntimeError("can't start new thread") if thread.name == io else start(thread)
+
+        threading.Thread.start = no_more
+        services = [HeadlessService(NAME, 8080, nameservers=sys.argv[1:], **QUICK) for _ in range(2)]
+        for svc in services:
+            try:
+                svc.start(1)
+            except RuntimeError as error:
+                assert "new thread" in str(error)
+            else:
+                raise AssertionError("it has started")
+        threading.Thread.start = start
+        for svc in services:
+            assert len(svc.start()) == len(svc.refresh()) == 1
+        """,
+        dns.nameserver,
+    )

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from headless_discovery import Change, HeadlessService, Peer, PeerSet
+from headless_discovery.balance import Picker, RoundRobin
 from headless_discovery.iothread import MAX_CALLBACK_THREADS, Workers
 from headless_discovery.testing import DNSServer
 from headless_discovery.testing.cluster import Service
@@ -194,6 +195,46 @@ def test_a_raising_callback_is_logged_and_counted_and_stays(
     assert len(entries) == 2
     assert {entry.levelno for entry in entries} == {logging.ERROR}
     assert "a bug of mine" in caplog.text
+
+
+class Broken(logging.Handler):
+    """A log collector that is down, and a handler that does not hide it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ConnectionRefusedError("the log collector is down")
+
+
+@pytest.fixture
+def broken_log() -> Iterator[None]:
+    log, handler = logging.getLogger("headless_discovery"), Broken()
+    log.addHandler(handler)
+    yield
+    log.removeHandler(handler)
+
+
+@both_twins
+def test_a_log_handler_that_raises_stops_nothing(
+    twin: Twin, quick: dict[str, Any], web: Service, broken_log: None
+) -> None:
+    class OnlyOnce:
+        def build(self, peers: PeerSet, previous: Picker | None) -> Picker:
+            if previous is not None:
+                raise ZeroDivisionError("a bug of mine")
+            return RoundRobin().build(peers, None)
+
+    def fail(change: Change) -> None:
+        raise ZeroDivisionError("a bug of mine")
+
+    with twin(**quick | {"strategy": OnlyOnce()}) as svc:
+        record = Record(fail)
+        svc.watch(record)
+        record.calls(1)
+        for replicas in (2, 3):
+            web.scale(replicas)
+            svc.refresh()
+            record.told(now_in(web))
+        assert "a bug of mine" in str(svc.status.error)
+        eventually(lambda: svc.status.callback_errors == len(record.changes), "all errors counted")
 
 
 @both_twins

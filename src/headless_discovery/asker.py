@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
 from functools import partial
@@ -11,14 +10,13 @@ from typing import TypeAlias
 from .answer import Answer, Held
 from .connections import Connections, Host
 from .errors import LookupFailed
+from .logs import log
 from .lookup import Lookup
 from .resolvconf import ResolvConf, ResolvConfFile
 from .servers import Memory
 from .settings import Settings
 from .target import Question
 from .transport import Carrier, Conversation
-
-log = logging.getLogger("headless_discovery")
 
 # The outcome, and how many queries it took.
 Outcome: TypeAlias = Callable[[Answer | LookupFailed, int], None]

@@ -6,7 +6,6 @@ import _thread
 import atexit
 import contextlib
 import heapq
-import logging
 import os
 import selectors
 import socket
@@ -20,11 +19,11 @@ from typing import TypeAlias, cast
 from weakref import WeakSet
 
 from .asker import Askers
+from .errors import ServiceClosed
+from .logs import log
 from .service import Service
 from .ticks import Ticks
 from .watchers import Watcher
-
-log = logging.getLogger("headless_discovery")
 
 MAX_CALLBACK_THREADS = 32
 IDLE = 10.0  # seconds after which a thread without work ends
@@ -162,7 +161,8 @@ class IOThread:
         self._renew()
         with self.lock:
             for service in list(self.services):
-                self.attach(service)
+                with contextlib.suppress(RuntimeError):  # no thread to be had: whoever calls next tries again
+                    self.attach(service)
                 service.after_fork(self)
 
     def _renew(self) -> None:
@@ -172,16 +172,25 @@ class IOThread:
         workers.renew()
 
     def attach(self, service: Service) -> None:
-        """Keep `service` and see that there is a thread for it. Under the lock."""
+        """Keep `service` and see that there is a thread for it. Under the lock.
+
+        Raises `ServiceClosed` when the interpreter ends: there is no thread any more that could ask for anybody.
+        """
+        if self._stopping:
+            raise ServiceClosed("the interpreter is exiting")
         self.services[service] = None
-        if self.thread is None and not self._stopping:
+        if self.thread is None:
             self._selector = selectors.DefaultSelector()
             self._wake_read, self._wake_write = socket.socketpair()
             self._wake_read.setblocking(False)
             self._wake_write.setblocking(False)
             self._selector.register(self._wake_read, selectors.EVENT_READ)
             self.thread = threading.Thread(target=self._run, name="headless-discovery-io", daemon=True)
-            self.thread.start()
+            try:
+                self.thread.start()
+            except BaseException:  # no more threads today; who comes next tries again
+                self._end()
+                raise
 
     def detach(self, service: Service) -> None:
         self.services.pop(service, None)
@@ -387,9 +396,9 @@ def _tell(watcher: Watcher) -> None:
     try:
         callback(change)
     except BaseException as error:
-        watcher.log(error)
         with io.lock:
             watcher.count_error()
+        watcher.log(error)
     with io.lock:
         watcher.busy = False
         deliver([watcher])

@@ -132,19 +132,22 @@ class Lookup(Steps[Exchange, Message, Answer]):
 
     def _both_families(self, name: str) -> Task[tuple[tuple[Part, ...], Part | None, Reply, bool]]:
         replies = yield [self._servers.ask(self._qname(name), rdtype) for rdtype in (A, AAAA)]
-        parts = []
+        parts: list[Part] = []
+        good: list[Reply] = []
         errors: list[LookupFailed] = []
         for rdtype, reply in zip((A, AAAA), replies, strict=True):
-            if isinstance(reply, LookupFailed):
-                errors.append(reply)
-                continue
-            parts.append((yield from self._part(name, rdtype, reply)))
+            try:
+                if isinstance(reply, LookupFailed):
+                    raise reply
+                parts.append((yield from self._part(name, rdtype, reply)))
+                good.append(reply)
+            except LookupFailed as error:  # no answer, or one of which nothing is left
+                errors.append(error)
         if errors and all(part.negative for part in parts):
             raise errors[0]
         if errors:
             self._warning = str(errors[0])
-        good = next(reply for reply in replies if not isinstance(reply, LookupFailed))
-        return tuple(parts), None, good, not errors
+        return tuple(parts), None, good[0], not errors
 
     def _qname(self, name: str) -> str:
         return f"{self.question.prefix}.{name}" if self.question.prefix else name

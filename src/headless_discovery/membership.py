@@ -84,6 +84,7 @@ class _Scope:
         if part.negative:
             return self._nobody(part, now)
         self._empty_answers = 0
+        self.recheck = False
         before = self.latest
         self.latest = part.members.keys()
         if self._settings.answers == "sample":
@@ -97,7 +98,7 @@ class _Scope:
                 self.latest = self.members.keys()  # not the answer's: one copy is enough
                 self._forget_young(now)
                 self._flaps.append(False)
-                self.complete, self.grew, self.recheck = self._has_all_glue(), False, False
+                self.complete, self.grew = self._has_all_glue(), False
                 return self.rdtype == SRV and before != self.latest
             came_back = any(key in self._gone for key in part.members if key not in self.members)
             self._flaps.append(came_back and len(before) == len(part.members))
@@ -170,7 +171,6 @@ class _Scope:
         return bool(members)
 
     def _left_by_complete_answer(self, part: Part, now: float) -> bool:
-        self.recheck = False
         gone = []
         for key in self.members.keys() - part.members.keys():
             young = now - self._first_seen.get(key, -inf) < YOUNG
@@ -212,8 +212,18 @@ class _Scope:
 
     def _not_seen_for(self, part: Part, now: float) -> bool:
         self._last_seen.update(dict.fromkeys(part.members, now))
+        lately = self._seen_lately(part, now)
+        return self._remove([key for key in self._last_seen if key not in lately])
+
+    def _seen_lately(self, part: Part, now: float) -> set[Key]:
         bound = max(60.0, 10 * part.ttl)
-        return self._remove([key for key, seen in self._last_seen.items() if now - seen >= bound])
+        return {key for key, seen in self._last_seen.items() if now - seen < bound}
+
+    def crowd(self, part: Part, now: float) -> int:
+        """How many there would be with this part."""
+        if self._settings.answers == "sample":
+            return len(self._seen_lately(part, now) | part.members.keys())
+        return len(part.members) if part.complete else len(self.members.keys() | part.members.keys())
 
     def _nobody(self, part: Part, now: float) -> bool:
         """NXDOMAIN or NODATA: believed at once only where nobody was; else when it lasts."""
@@ -300,12 +310,13 @@ class Membership:
         self._whole = False
         self._fresh_until = inf
         self._samples = 0
+        self._expires = inf
 
     # What DNS said.
 
     def answered(self, answer: Answer, now: float) -> bool:
         """Take a valid answer in; true if the peers may have changed."""
-        if (crowd := self._crowd(answer)) > self._settings.max_peers:
+        if (crowd := sum(self._scope(p.rdtype).crowd(p, now) for p in answer.parts)) > self._settings.max_peers:
             self.failed(
                 LookupFailed(f"{answer.name}: {crowd} peers are more than max_peers={self._settings.max_peers}"), now
             )
@@ -336,6 +347,8 @@ class Membership:
         if not (self._members() and all(part.negative for part in answer.parts)):
             self.believed_at = now
             self._fresh_until = self.due + self._settings.timeout
+            if self._settings.max_stale is not None:  # not before the next refresh had a chance
+                self._expires = max(now + self._settings.max_stale, self.due + self._chance())
         return changed
 
     def failed(self, error: LookupFailed, now: float) -> None:
@@ -366,6 +379,11 @@ class Membership:
     def sampling(self) -> bool:
         """This refresh goes on: the union of incomplete answers still grows."""
         return self._samples > 0
+
+    @property
+    def unsettled(self) -> bool:
+        """The first refresh has not ended in an answer."""
+        return self.answered_at is None or self.sampling
 
     @property
     def complete(self) -> bool:
@@ -410,21 +428,19 @@ class Membership:
         self.due = now + ttl + _late(ttl, self._rng.random())
         if any(scope.recheck for scope in scopes):
             self.due = min(self.due, now + max(settings.min_ttl, 0.1))
+        if settings.max_stale is not None:  # the refresh comes before the end, also where the TTL is longer
+            self.due = min(self.due, now + max(settings.min_ttl, settings.max_stale - self._chance()))
+
+    def _chance(self) -> float:
+        """Of `max_stale`, the seconds that a refresh has to prevent the end."""
+        assert self._settings.max_stale is not None
+        return min(self._settings.timeout, self._settings.max_stale / 2)
 
     def _expires_at(self) -> float:
-        if self._settings.max_stale is None or self.believed_at is None or not self._members():
-            return inf
-        return self.believed_at + self._settings.max_stale
+        return self._expires if self._members() else inf
 
     def _members(self) -> bool:
         return any(scope.members for scope in self._scopes.values())
-
-    def _crowd(self, answer: Answer) -> int:
-        held = {part.rdtype: self._scope(part.rdtype).members.keys() for part in answer.parts}
-        return sum(
-            len(part.members) if part.complete else len(held[part.rdtype] | part.members.keys())
-            for part in answer.parts
-        )
 
     def _scope(self, rdtype: int) -> _Scope:
         if rdtype not in self._scopes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from .balance import Strategy, make
 from .errors import LookupFailed
+from .logs import log
 from .service import Backoff, ExcludeSelf, Service
 from .settings import Answers, Family, Settings, Tcp
 from .target import parse
@@ -17,7 +17,6 @@ from .watchers import Watcher
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-log = logging.getLogger("headless_discovery")
 
 RetryWait: TypeAlias = "Callable[[RetryCallState], float]"
 Protocol: TypeAlias = Literal["tcp", "udp", "sctp"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection
 from functools import partial
 
@@ -11,9 +10,8 @@ from .balance.api import Key, Picker, Steps, Strategy
 from .balance.layers import InOrder, Layer, LayeredPicker
 from .connections import Host
 from .errors import DiscoveryError, NoPeers
+from .logs import log
 from .model import Peer, PeerSet
-
-log = logging.getLogger("headless_discovery")
 
 
 class _Nobody:

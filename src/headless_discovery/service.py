@@ -6,7 +6,6 @@ The twins in sync.py and aio.py add waiting and calling, and nothing else.
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from .asker import Asker, Askers, Asking
 from .balance.api import Picker, Strategy
 from .connections import Host
 from .errors import DiscoveryError, LookupFailed, ServiceClosed, TargetError
+from .logs import log
 from .membership import Membership
 from .model import Endpoint, Peer, PeerSet, State, Status, canonical_address
 from .pickers import Pickers
@@ -26,8 +26,6 @@ from .target import Question, Target
 from .ticks import Handle
 from .transport import own_addresses
 from .watchers import Watcher, Watchers
-
-log = logging.getLogger("headless_discovery")
 
 MIN_PAUSE = 0.1  # seconds between two lookups of one name after a failure, however often refresh() is called
 
@@ -192,7 +190,7 @@ class Service:
                 self._swap()
         if done is None:
             return
-        first = [] if isinstance(self.live, Live) else [n for n in self._names if n.membership.answered_at is None]
+        first = [] if isinstance(self.live, Live) else [n for n in self._names if n.membership.unsettled]
         _Round(first, lambda error: done(error if isinstance(self.live, Starting) else None))
         for name in first:  # a second start() does not wait for the back-off
             if name.membership.failures:
@@ -226,6 +224,7 @@ class Service:
                 name.asking.cancel()
             assert self._host is not None
             self._host.askers.release(name.asker)
+            name.timer = name.asking = None  # they lead to the event loop, which may be closed while this is kept
         for name in self._names:
             for waiting in name.waiting:
                 waiting.closed(ServiceClosed(why))

@@ -6,14 +6,12 @@ later, and what happened meanwhile is merged into one change. Who calls it, and 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from .errors import DiscoveryError, WaitTimeout
+from .logs import log
 from .model import Change, PeerSet
-
-log = logging.getLogger("headless_discovery")
 
 
 class Watcher:

@@ -173,6 +173,10 @@ class World:
     def close(self, watched: Watched) -> None:
         watched.service.close("closed by the test")
         self.watched.remove(watched)
+        # What was learnt of the servers goes with the last service that asks so.
+        trust = watched.judge.trust
+        if not any(other.judge.trust is trust for other in self.watched):
+            self._trusts = {key: kept for key, kept in self._trusts.items() if kept is not trust}
 
     # Time.
 
