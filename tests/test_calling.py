@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -147,6 +148,72 @@ def test_retrying_decides_what_is_tried_again(twin: Twin, options: dict[str, Any
         with pytest.raises(ConnectionRefusedError):
             svc.call(backend, retrying=policy)
         assert len(backend.tried) == 1
+
+
+class Refused(Exception):
+    """An answer to what was asked, whatever happened before."""
+
+
+@both_twins
+@pytest.mark.parametrize("raised", [Refused("422"), TimeoutError("late")], ids=["refused", "late"])
+def test_what_the_caller_was_handling_already_is_no_reason(twin: Twin, options: dict[str, Any], raised: Any) -> None:
+    """A fallback to another service, in the `except` of the first one."""
+    with twin(**options) as svc:
+        backend = Backend(raised)
+
+        def fall_back() -> None:
+            try:
+                raise ConnectionRefusedError
+            except ConnectionError:
+                svc.call(backend)
+
+        async def fall_back_async() -> None:
+            try:
+                raise ConnectionRefusedError
+            except ConnectionError:
+                await svc.service.call(backend)
+
+        with pytest.raises(type(raised)):
+            fall_back() if twin.kind == "sync" else svc.loop.run(fall_back_async())
+        assert len(backend.tried) == 1
+
+
+@both_twins
+def test_a_connection_error_that_was_dealt_with_is_no_reason(twin: Twin, options: dict[str, Any]) -> None:
+    tried = []
+
+    def fail(peer: Peer) -> None:
+        tried.append(peer)
+        try:
+            raise ConnectionResetError
+        except ConnectionError:
+            raise Refused from None
+
+    with twin(**options) as svc, pytest.raises(Refused):
+        svc.call(fail)
+    assert len(tried) == 1
+
+
+@both_twins
+def test_a_lease_is_for_one_block(twin: Twin, options: dict[str, Any]) -> None:
+    with twin(**options) as svc:
+        lease = svc.lease()
+        with lease, pytest.raises(RuntimeError, match="call lease"), lease:
+            pass
+        with pytest.raises(RuntimeError, match="call lease"), lease:
+            pass
+
+
+@both_twins
+def test_when_all_peers_were_tried_they_are_tried_again_in_turn(
+    twin: Twin, options: dict[str, Any], web: Service
+) -> None:
+    """A hashing strategy would go back to the key's owner for ever."""
+    web.scale(2)
+    with twin(**options | {"strategy": "consistent_hash"}) as svc:
+        backend = Backend(*[ValueError()] * 7)
+        svc.call(backend, key="user-1", retrying=retrying(twin, stop=stop_after_attempt(8)))
+        assert all(one != other for one, other in pairwise(backend.tried))
 
 
 @both_twins

@@ -10,6 +10,7 @@ from headless_discovery import LookupFailed
 from headless_discovery.answer import Held, Key
 from headless_discovery.message import AAAA, CNAME, FORMERR, NOTIMP, REFUSED, SERVFAIL, SRV, A, Message, RRset, Srv
 from headless_discovery.model import packed_address
+from headless_discovery.settings import parse_networks
 from headless_discovery.target import Server
 from sansio import NS1, NS2, NS3, SVC, Client, Net, addresses, found, message, nodata, nxdomain, srv_found
 
@@ -377,8 +378,6 @@ class TestFamilies:
 
     @pytest.mark.parametrize("refused", ["fe80::1", "fd00::1"])
     def test_any_with_one_of_which_nothing_is_left_is_the_other(self, refused):
-        from headless_discovery.settings import parse_networks
-
         net = Net({NS1: zone({(SVC, AAAA): one(refused, rdtype=AAAA), (SVC, A): one("10.0.0.1")})})
         answer = Client(net, family="any", allow_networks=parse_networks(["10.0.0.0/8"])).ask()
         assert [addresses(part) for part in answer.parts] == [{"10.0.0.1"}]
@@ -436,8 +435,6 @@ class TestAddresses:
             Client(net).ask()
 
     def test_allow_networks_decides_otherwise(self):
-        from headless_discovery.settings import parse_networks
-
         net = Net({NS1: always(one("10.0.0.1", "169.254.20.1", "192.168.0.1"))})
         client = Client(net, allow_networks=parse_networks(["10.0.0.0/8", "169.254.20.0/24"]))
         answer = client.ask()
@@ -632,6 +629,16 @@ class TestSRV:
         net = Net({NS1: zone(known)})
         part = Client(net, port="http", tcp="always" if tcp else "never").ask().parts[0]
         assert part.complete == complete
+
+    def test_addresses_of_the_other_family_are_not_wanted_and_not_refused(self):
+        reply = srv_found(self.NAME, [Srv(0, 1, 1, WEB0)], {WEB0: ["10.0.0.1", "fd00::1"]})
+        client = Client(
+            Net({NS1: always(reply)}), port="http", family="ipv4", allow_networks=parse_networks(["10.0.0.0/8"])
+        )
+        answer = client.ask()
+        assert members(answer.parts[0]) == {WEB0: ("10.0.0.1",)}
+        assert answer.warning is None
+        assert client.memory.services is not None, "an answer without objections is remembered"
 
     def test_dual_stack_without_hostnames_drops_the_dashed_ipv6_targets(self):
         v4, v6 = f"10-0-0-1.{SVC}", f"fd00--1.{SVC}"

@@ -219,3 +219,14 @@ def test_the_cache_may_be_filled_by_many_threads() -> None:
         for future in [threads.submit(fill, number) for number in range(8)]:
             future.result()
     assert len(cache._entries) == MAX_ENTRIES
+
+
+@every
+def test_iterables_are_read_once(ask: OneShot, dns: DNSServer) -> None:
+    """Also those that can be: for the memory's key, and for the lookup."""
+    assert ask(iter(["10.0.0.1:80", "10.0.0.2:80"])).addresses == ("10.0.0.1", "10.0.0.2")
+    dns.service("headless-svc", "moon", pods=1)
+    with DNSServer() as other:
+        other.service("headless-svc", "moon", pods=2)
+        found = [len(ask(NAME, 80, nameservers=(n for n in [server.nameserver]))) for server in (dns, other)]
+    assert found == [1, 2]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pytest
 
-from headless_discovery import Change, NoPeers, Peer, PeerSet
-from headless_discovery.balance import Maglev
+from headless_discovery import Change, DiscoveryError, NoPeers, Peer, PeerSet
+from headless_discovery.balance import Maglev, RoundRobin
 from headless_discovery.pickers import Pickers
 from headless_discovery.testing import DNSServer
 from support.subscribers import eventually
@@ -269,3 +271,42 @@ def test_after_a_refresh_the_picker_is_the_new_one(twin: Twin) -> None:
                 fresh = Maglev().build(found)
                 assert len(found) == size
                 assert [service.pick(key) for key in keys] == [fresh.pick(key) for key in keys]
+
+
+class Raises:
+    def build(self, peers: PeerSet, previous: Any) -> Any:
+        raise ZeroDivisionError("a bug of mine")
+
+
+def test_errors_of_a_strategy_keep_nobodys_frame() -> None:
+    """Each pick raises an error of its own: one for all would keep the locals of all callers."""
+
+    class Request:
+        pass
+
+    def call() -> weakref.ref[Request]:
+        request = Request()
+        with pytest.raises(DiscoveryError, match="a bug of mine") as caught:
+            picker.pick()
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        return weakref.ref(request)
+
+    picker = Pickers(Raises(), "web", lambda peers, picker: None).build(peers(1), Host())
+    requests = [call() for _ in range(3)]
+    gc.collect()
+    assert [request() for request in requests] == [None] * 3
+
+
+def test_nobody_hears_of_peers_that_he_did_not_exclude() -> None:
+    class Once:
+        def build(self, peers: PeerSet, previous: Any) -> Any:
+            if previous is not None:
+                raise ZeroDivisionError("a bug of mine")
+            return RoundRobin().build(peers, None)
+
+    pickers = Pickers(Once(), "web", lambda peers, picker: None)
+    pickers.build(peers(1), Host())
+    picker = pickers.build(peers(2), Host())
+    with pytest.raises(NoPeers) as caught:
+        picker.pick()
+    assert caught.value.excluded == ()

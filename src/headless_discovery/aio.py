@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 
 from .asker import Askers
 from .balance import Strategy, acquire, pick_many
@@ -20,7 +20,7 @@ from .balance.api import Key
 from .calling import Leasing, async_attempts, lease_untried
 from .errors import DiscoveryError, LookupFailed, ServiceClosed
 from .model import Change, Peer, PeerSet, Status
-from .once import Cache
+from .once import Cache, kept
 from .options import OneShot, Protocol, RetryWait, SelfAddresses, Targets, build
 from .service import Closed, Live, NotReady, Service
 from .settings import Answers, Family, Tcp
@@ -506,10 +506,11 @@ async def aresolve(target: Targets, port: int | str | None = None, **options: Un
 
 async def apeers(target: Targets, port: int | str | None = None, **options: Unpack[OneShot]) -> PeerSet:
     """As `aresolve`, but from memory while the TTL of the last such answer lasts."""
-    key = _cache.key(target, port, options)
+    target, given = kept(target), {name: kept(value) for name, value in options.items()}
+    key = _cache.key(target, port, given)
     if (found := _cache.get(key, time.monotonic())) is not None:
         return found
-    async with AsyncHeadlessService(target, port, **options) as service:
+    async with AsyncHeadlessService(target, port, **cast(OneShot, given)) as service:
         found, lasts = service.peers(), service.status.next_refresh_in
     _cache.put(key, found, time.monotonic(), lasts)
     return found

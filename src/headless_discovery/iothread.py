@@ -396,9 +396,9 @@ def _tell(watcher: Watcher) -> None:
     try:
         callback(change)
     except BaseException as error:
+        watcher.log(error)
         with io.lock:
             watcher.count_error()
-        watcher.log(error)
     with io.lock:
         watcher.busy = False
         deliver([watcher])

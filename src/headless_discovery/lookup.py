@@ -174,13 +174,15 @@ class Lookup(Steps[Exchange, Message, Answer]):
             self._memory.addresses[rdtype] = reply.server, members
         return Part(rdtype, reply.ttl, members, complete=not message.truncated)
 
-    def _usable(self, addresses: Iterable[bytes], server: Server) -> list[bytes]:
-        """v4-mapped addresses unwrapped, then without those that no peer may have."""
+    def _usable(self, addresses: Iterable[bytes], server: Server, size: int | None = None) -> list[bytes]:
+        """v4-mapped addresses unwrapped, then without those that no peer may have; of `size` octets, if it is given."""
         from_loopback = server.address.startswith("127.") or server.address == "::1"
         usable = []
         for packed in addresses:
             if len(packed) == 16 and packed[:12] == b"\0\0\0\0\0\0\0\0\0\0\xff\xff":
                 packed = packed[12:]
+            if size is not None and len(packed) != size:
+                continue
             if (why := self._settings.refusal(packed, from_loopback)) is None:
                 usable.append(packed)
             else:
@@ -206,8 +208,11 @@ class Lookup(Steps[Exchange, Message, Answer]):
         targets = dict.fromkeys(record.target for record in records)
         if base in targets and base.split(".")[2:3] == ["svc"]:  # a headless one has its pods there
             self._warning = f"{base} is not headless: DNS gives its cluster IP, not its pods"
+        size = {"ipv4": 4, "ipv6": 16}.get(self._settings.family)
         glue = {
-            t: tuple(self._wanted(self._usable(message.glue[t], reply.server))) for t in targets if t in message.glue
+            t: tuple(dict.fromkeys(self._usable(message.glue[t], reply.server, size)))
+            for t in targets
+            if t in message.glue
         }
         found: dict[str, tuple[bytes, ...] | None] = {t: glue.get(t) or None for t in targets}
         missing = [t for t, addresses in found.items() if addresses is None and t not in glue]
@@ -245,10 +250,6 @@ class Lookup(Steps[Exchange, Message, Answer]):
             )
         self._warning = f'{self.question} now has several ports a peer ({listed}): port="auto" keeps the known ones'
         return [r for r in records if len(ports[r.target]) == 1 or r.port in self._held.ports]
-
-    def _wanted(self, addresses: Iterable[bytes]) -> list[bytes]:
-        size = {"ipv4": 4, "ipv6": 16}.get(self._settings.family)
-        return [packed for packed in dict.fromkeys(addresses) if size in (None, len(packed))]
 
     def _second_family(self, known: Mapping[str, tuple[bytes, ...]]) -> set[str]:
         """Dual stack without hostnames has a dashed target per family: where there is IPv4, the others go."""

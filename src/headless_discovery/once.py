@@ -6,11 +6,19 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from .model import PeerSet
 
 MAX_ENTRIES = 1024
+T = TypeVar("T")
+
+
+def kept(value: T) -> T:
+    """Iterables other than strings as tuples: what is read for the key is there for the service, too."""
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return tuple(value)  # type: ignore[return-value]  # an iterable of the same
+    return value
 
 
 class Cache:
@@ -22,8 +30,8 @@ class Cache:
         self._entries: OrderedDict[str, tuple[float, PeerSet]] = OrderedDict()
 
     @staticmethod
-    def key(target: str | Iterable[str], port: object, options: Mapping[str, Any]) -> str:
-        target = target if isinstance(target, str) else ",".join(map(str, target))
+    def key(target: object, port: object, options: Mapping[str, Any]) -> str:
+        """Of what `kept` has gone over."""
         return repr((target, port, sorted(options.items())))
 
     def get(self, key: str, now: float) -> PeerSet | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
+from typing import TypeVar
 
 from .balance import Lease, acquire, pick_many
 from .balance.api import Key, Picker, Steps, Strategy
@@ -12,6 +13,8 @@ from .connections import Host
 from .errors import DiscoveryError, NoPeers
 from .logs import log
 from .model import Peer, PeerSet
+
+T = TypeVar("T")
 
 
 class _Nobody:
@@ -34,13 +37,19 @@ class _Remaining:
         self._gone = gone
 
     def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
-        return self._old.pick(key, [*exclude, *self._gone])
+        return self._ask(lambda without: self._old.pick(key, without), exclude)
 
     def acquire(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Lease:
-        return acquire(self._old, key, [*exclude, *self._gone])
+        return self._ask(lambda without: acquire(self._old, key, without), exclude)
 
     def pick_many(self, n: int, key: Key | None = None, exclude: Collection[Peer] = ()) -> list[Peer]:
-        return pick_many(self._old, n, key, [*exclude, *self._gone])
+        return self._ask(lambda without: pick_many(self._old, n, key, without), exclude)
+
+    def _ask(self, question: Callable[[Collection[Peer]], T], exclude: Collection[Peer]) -> T:
+        try:
+            return question([*exclude, *self._gone])
+        except NoPeers as error:  # what the caller ruled out is what he hears of
+            raise NoPeers(str(error), target=error.target, excluded=exclude) from None
 
 
 def _remaining(old: Picker, before: PeerSet, now: PeerSet) -> _Remaining:
@@ -62,7 +71,8 @@ class _Broken:
         self._error = error
 
     def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
-        raise self._error
+        # A new one each time: one that is raised again keeps the frames of all that it was raised in.
+        raise DiscoveryError(str(self._error)) from self._error.__cause__
 
 
 class Pickers:

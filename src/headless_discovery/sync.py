@@ -17,7 +17,7 @@ from .calling import Leasing, attempts, lease_untried
 from .errors import DiscoveryError, LookupFailed, ServiceClosed
 from .iothread import Signal, deliver, io
 from .model import Change, Peer, PeerSet, Status
-from .once import Cache
+from .once import Cache, kept
 from .options import OneShot, Protocol, RetryWait, SelfAddresses, Targets, build
 from .service import Closed, Live, NotReady, Service
 from .settings import Answers, Family, Tcp
@@ -343,10 +343,11 @@ def resolve(target: Targets, port: int | str | None = None, **options: Unpack[On
 
 def peers(target: Targets, port: int | str | None = None, **options: Unpack[OneShot]) -> PeerSet:
     """As `resolve`, but from memory while the TTL of the last such answer lasts."""
-    key = _cache.key(target, port, options)
+    target, given = kept(target), {name: kept(value) for name, value in options.items()}
+    key = _cache.key(target, port, given)
     if (found := _cache.get(key, time.monotonic())) is not None:
         return found
-    with HeadlessService(target, port, **options) as service:
+    with HeadlessService(target, port, **cast(OneShot, given)) as service:
         found, lasts = service.peers(), service.status.next_refresh_in
     _cache.put(key, found, time.monotonic(), lasts)
     return found

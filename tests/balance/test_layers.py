@@ -157,3 +157,20 @@ class TestAround:
             around("nonsense")
         with pytest.raises(TypeError):
             around(ConsistentHash)
+
+
+def test_a_users_picker_that_has_nobody_hands_on() -> None:
+    """Whatever its reasons are; without `exclude` as with it."""
+
+    class Leader:
+        def build(self, peers: PeerSet, previous: Any) -> Any:
+            class LeaderPicker:
+                def pick(self, key: Any = None, exclude: Collection[Peer] = ()) -> Peer:
+                    if pod(3) in peers and pod(3) not in exclude:
+                        return pod(3)
+                    raise NoPeers("no leader")
+
+            return LeaderPicker()
+
+    picker = Prefer(Leader(), lambda peer: peer.ordinal == 0).build(pods(4), None)
+    assert picker.pick() == picker.pick(None, [pod(0)]) == pod(3)

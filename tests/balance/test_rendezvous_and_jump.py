@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xxhash import xxh64_intdigest
 
 from headless_discovery import DiscoveryError, Peer, PeerSet
 from headless_discovery.balance import JumpHash, Rendezvous, jump_hash
@@ -26,6 +27,13 @@ class TestRendezvous:
         peers = PeerSet(pod(i, weight=weight) for i, weight in enumerate(weights))
         counts = Counter(peer.ordinal for peer in owner_of(Rendezvous().build(peers, None), 10_000).values())
         assert chi_square([counts[i] for i in range(3)], [max(1, weight) for weight in weights]) < 13.8
+
+    def test_the_greatest_draw_of_all_wins(self) -> None:
+        """2^64 - 1, which is rounded to the 1 whose logarithm is 0. XXH64 can be inverted, so there is a key for it."""
+        web = PeerSet([Peer("10.0.0.1", 80, "web-0", weight=2), Peer("10.0.0.2", 80, "web-1", weight=1)])
+        key = b"m\x98\xbfS!\xc3\xdaA"
+        assert xxh64_intdigest(xxh64_intdigest(key).to_bytes(8, "little"), xxh64_intdigest(b"web-0")) == 2**64 - 1
+        assert Rendezvous().build(web).pick(key).hostname == "web-0"
 
     def test_a_change_of_weight_moves_keys_to_or_from_that_peer_only(self) -> None:
         one = owner_of(Rendezvous().build(PeerSet(pod(i, weight=i + 1) for i in range(4)), None))

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import dns.exception
 import dns.flags
@@ -509,6 +510,29 @@ def test_what_is_not_an_action_is_shown() -> None:
             assert rcode(ask(server, NAME)) == "NXDOMAIN"
 
     with pytest.raises(TypeError, match="not an action: 'x'"):
+        run()
+
+
+@pytest.mark.parametrize(
+    ("action", "transport"),
+    [(Send("text"), "udp"), (Wait(None), "udp"), (Send("text"), "tcp"), (Send(b"\0" * 70_000), "tcp")],  # type: ignore[arg-type]
+    ids=["text", "no seconds", "text by TCP", "more than a message"],
+)
+def test_an_action_that_cannot_be_done_is_shown(action: Any, transport: str) -> None:
+    def run() -> None:
+        with DNSServer() as server:
+            server.fail(lambda x: [action], times=1)
+            if transport == "tcp":
+                with pytest.raises((EOFError, ConnectionError)):
+                    ask(server, NAME, "A", transport)
+            else:
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                    sock.sendto(question(NAME).to_wire(), (server.host, server.port))
+                    server.wait_for_queries(1)
+            assert rcode(ask(server, NAME, "A", transport)) == "NXDOMAIN"  # the server goes on
+            assert len(server.errors) == 1
+
+    with pytest.raises((TypeError, ValueError, OverflowError, AttributeError, struct.error)):
         run()
 
 

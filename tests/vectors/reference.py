@@ -120,7 +120,7 @@ def rendezvous(peers: Peers, h: int) -> list[str]:
         draw = xxh64(h.to_bytes(8, "little"), xxh64(name.encode()))
         if len({weight for _, weight in peers}) == 1:
             return draw
-        return weight / -math.log(((draw >> 11) + 0.5) / 2**53)
+        return weight / (-math.log(((draw >> 11) + 0.5) / 2**53) or 2**-53)
 
     return [name for name, _ in sorted(peers, key=lambda peer: score(*peer), reverse=True)]
 

@@ -32,7 +32,10 @@ class LayeredPicker:
 
     def pick(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Peer:
         if not exclude:
-            return self._first.pick(key)
+            try:
+                return self._first.pick(key)
+            except NoPeers:  # a strategy of the user's may have reasons
+                pass
         return self._ask(lambda picker: picker.pick(key, exclude), exclude)
 
     def acquire(self, key: Key | None = None, exclude: Collection[Peer] = ()) -> Lease:

@@ -59,7 +59,9 @@ class RendezvousPicker(HashingPicker):
         draws = [xxh64_intdigest(key, seed) for seed in self._seeds]
         if self._weights is None:
             return draws
-        return [share / -log(((x >> 11) + 0.5) * 2.0**-53) for x, share in zip(draws, self._weights, strict=True)]
+        # The greatest draw is rounded to 1, whose logarithm is 0.
+        scores = ((share, -log(((x >> 11) + 0.5) * 2.0**-53)) for x, share in zip(draws, self._weights, strict=True))
+        return [share / (waits or 2.0**-53) for share, waits in scores]
 
     def _candidates(self, place: int, excluded: AbstractSet[Endpoint], left: int) -> Iterator[Peer]:
         ranked = sorted(zip(self._scores(place), self._contenders, strict=True), key=itemgetter(0), reverse=True)

@@ -771,6 +771,8 @@ class _Loop:
 
     def call(self, function: Callable[[], None]) -> None:
         """Run `function` in the thread and wait for it."""
+        if os.getpid() != self._pid:
+            raise RuntimeError("this DNSServer runs in the parent process")
         if threading.current_thread() is self._thread:
             function()
             return
@@ -915,28 +917,38 @@ class _Loop:
         self._go_on(self._handler(data, transport, source), channel)
 
     def _go_on(self, actions: Iterator[Action], channel: _Channel) -> None:
-        for action in actions:
-            match action:
-                case Send(data):
-                    channel.send(data)
-                case Raw(data):
-                    channel.raw(data)
-                case SendElsewhere(data):
-                    channel.elsewhere(data)
-                case Wait(seconds):
-                    heapq.heappush(self._due, (time.monotonic() + seconds, next(self._order), actions, channel))
+        try:
+            for action in actions:
+                if self._waits(action, actions, channel):
                     return
-                case Hold():
-                    self._held.append((actions, channel))
-                    return
-                case Close():
-                    channel.close()
-                case Reset():
-                    channel.close(reset=True)
-                case _:
-                    self.errors.append(TypeError(f"not an action: {action!r}"))
+        except Exception as error:  # of what a test's own fault or hook has yielded
+            self.errors.append(error)
+            channel.close()
         channel.jobs -= 1
         channel.job_done()
+
+    def _waits(self, action: Action, actions: Iterator[Action], channel: _Channel) -> bool:
+        """Do it; true if the others come later."""
+        match action:
+            case Send(data):
+                channel.send(data)
+            case Raw(data):
+                channel.raw(data)
+            case SendElsewhere(data):
+                channel.elsewhere(data)
+            case Wait(seconds):
+                heapq.heappush(self._due, (time.monotonic() + seconds, next(self._order), actions, channel))
+                return True
+            case Hold():
+                self._held.append((actions, channel))
+                return True
+            case Close():
+                channel.close()
+            case Reset():
+                channel.close(reset=True)
+            case _:
+                self.errors.append(TypeError(f"not an action: {action!r}"))
+        return False
 
     def _close_sockets(self) -> None:
         for sock in (self._tcp, self._udp, self._other, self._wake_in, self._wake_out):
