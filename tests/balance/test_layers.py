@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headless_discovery import NoPeers, Peer, PeerSet
-from headless_discovery.balance import ConsistentHash, LeastLoaded, Prefer, RoundRobin, Subset, acquire, subset
+from headless_discovery.balance import (
+    ConsistentHash,
+    LeastLoaded,
+    Maglev,
+    Prefer,
+    RoundRobin,
+    Subset,
+    acquire,
+    subset,
+)
+from headless_discovery.balance.sharing import at_once
 
 from .world import peer_sets, pod, pods, rule
 
@@ -150,6 +160,12 @@ class TestAround:
         picker = around(Last()).build(pods(4), None)
         assert set(picker.pick_many(4)) == set(pods(4))
         assert picker.pick(None, pods(3)) == acquire(picker, None, pods(3)).peer == pod(3)
+
+    def test_it_is_built_in_the_steps_of_the_inner_one(self, around: Any) -> None:
+        assert sum(1 for _ in around(Maglev()).steps(pods(4), None)) > 5
+        assert sum(1 for _ in around(RoundRobin()).steps(pods(4), None)) == 0
+        built, stepped = around(Maglev()).build(pods(4), None), at_once(around(Maglev()).steps(pods(4), None))
+        assert all(built.pick(f"key-{number}") == stepped.pick(f"key-{number}") for number in range(50))
 
     def test_the_inner_strategy_may_be_a_name(self, around: Any) -> None:
         assert around("consistent_hash").build(pods(1), None).pick("key") == pod(0)

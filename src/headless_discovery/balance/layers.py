@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from ..errors import NoPeers
 from ..model import Endpoint, Peer, PeerSet
-from .api import Key, Lease, Picker
+from .api import Key, Lease, Picker, Steps, Strategy
 from .sharing import acquire, pick_many
 from .tiers import TierPicker, no_picks, nothing_left
 
@@ -68,6 +68,14 @@ class LayeredPicker:
             except NoPeers:
                 continue
         raise nothing_left(self._target, exclude)
+
+
+def steps_of(strategy: Strategy, peers: PeerSet, previous: Picker | None) -> Steps[Picker]:
+    """The strategy's own steps, if it has any; else its picker at once."""
+    steps: Callable[[PeerSet, Picker | None], Steps[Picker]] | None = getattr(strategy, "steps", None)
+    if callable(steps):
+        return (yield from steps(peers, previous))
+    return strategy.build(peers, previous)
 
 
 def layer_before(previous: Picker | None, name: tuple[int, str]) -> Picker | None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..model import Peer, PeerSet
-from .api import Picker, Strategy
-from .layers import Layer, LayeredPicker, layer_before
+from .api import Picker, Steps, Strategy
+from .layers import Layer, LayeredPicker, layer_before, steps_of
 from .registry import make
+from .sharing import at_once
 from .tiers import part_of, tiers_of
 
 
@@ -33,6 +34,10 @@ class Prefer:
 
     def build(self, peers: PeerSet, previous: Picker | None = None) -> LayeredPicker:
         """Raises `NoPeers` for an empty set."""
+        return at_once(self.steps(peers, previous))
+
+    def steps(self, peers: PeerSet, previous: Picker | None = None) -> Steps[LayeredPicker]:
+        """The same, in the steps of the inner strategy, if it has any."""
         inner = make(self.inner)
         layers: list[Layer] = []
         for tier in tiers_of(peers):
@@ -42,5 +47,6 @@ class Prefer:
             for part, members in parts.items():
                 if members:
                     name = (tier[0].priority, part)
-                    layers.append(Layer(name, inner.build(part_of(peers, members), layer_before(previous, name))))
+                    part_before = layer_before(previous, name)
+                    layers.append(Layer(name, (yield from steps_of(inner, part_of(peers, members), part_before))))
         return LayeredPicker(peers, layers)

@@ -19,7 +19,7 @@ LARGEST_RING = 8_388_608
 class RingHash:
     """The ring hash of gRPC (gRFC A42, A76) and Envoy: the same pick for the same key, hash keys and weights.
 
-    Peers are sorted by hash key, as in gRPC for Go; Envoy and gRPC's C core take them in the order in which they are told.
+    Peers are sorted by hash key, as in gRPC for Go; Envoy and gRPC's C core take them in the order they are told.
     `hash_key(peer)` defaults to `peer.identity`; give `lambda peer: peer.netloc` for what gRPC and Envoy hash by
     default.
 

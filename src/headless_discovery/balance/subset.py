@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from xxhash import xxh64_intdigest
 
 from ..model import PeerSet
-from .api import Picker, Strategy
+from .api import Picker, Steps, Strategy
 from .hashing import HashKey, identity, named
-from .layers import InOrder, Layer, LayeredPicker, layer_before
+from .layers import InOrder, Layer, LayeredPicker, layer_before, steps_of
 from .registry import make
+from .sharing import at_once
 from .tiers import part_of, tiers_of
 
 
@@ -39,6 +40,10 @@ class Subset:
 
     def build(self, peers: PeerSet, previous: Picker | None = None) -> LayeredPicker:
         """Raises `NoPeers` for an empty set, `TypeError` where `hash_key` returns no str."""
+        return at_once(self.steps(peers, previous))
+
+    def steps(self, peers: PeerSet, previous: Picker | None = None) -> Steps[LayeredPicker]:
+        """The same, in the steps of the inner strategy, if it has any."""
         inner = make(self.inner)
         client = socket.gethostname() if self.client is None else self.client
         seed = xxh64_intdigest(client.encode())
@@ -50,7 +55,7 @@ class Subset:
             inside = {peer.endpoint for peer in ranked[: self.size]}
             members = part_of(peers, (peer for peer in tier if peer.endpoint in inside))
             name = (tier[0].priority, "inside")
-            layers.append(Layer(name, inner.build(members, layer_before(previous, name))))
+            layers.append(Layer(name, (yield from steps_of(inner, members, layer_before(previous, name)))))
             if ranked[self.size :]:
                 layers.append(Layer((name[0], "outside"), InOrder(peers, tuple(ranked[self.size :]))))
         return LayeredPicker(peers, layers)
