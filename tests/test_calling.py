@@ -179,22 +179,6 @@ def test_what_the_caller_was_handling_already_is_no_reason(twin: Twin, options: 
 
 
 @both_twins
-def test_a_connection_error_that_was_dealt_with_is_no_reason(twin: Twin, options: dict[str, Any]) -> None:
-    tried = []
-
-    def fail(peer: Peer) -> None:
-        tried.append(peer)
-        try:
-            raise ConnectionResetError
-        except ConnectionError:
-            raise Refused from None
-
-    with twin(**options) as svc, pytest.raises(Refused):
-        svc.call(fail)
-    assert len(tried) == 1
-
-
-@both_twins
 def test_a_lease_is_for_one_block(twin: Twin, options: dict[str, Any]) -> None:
     with twin(**options) as svc:
         lease = svc.lease()

@@ -25,14 +25,14 @@ ATTEMPTS = 3
 def connection_failed(error: BaseException | None, outer: BaseException | None = None) -> bool:
     """The connection failed: `ConnectionError`, itself or what a client library's own exception was raised from.
 
-    `outer` is what the caller of `call()` was handling already: Python makes it the context of all that is raised.
+    `outer` is what the caller of `call()` was handling already: Python makes it the context of all that is raised. A
+    context counts also where it was suppressed: httpcore raises its own errors `from None`.
     """
     seen = 0
     while error is not None and error is not outer and seen < 10:
         if isinstance(error, ConnectionError):
             return True
-        context = None if error.__suppress_context__ else error.__context__
-        error, seen = error.__cause__ or context, seen + 1
+        error, seen = error.__cause__ or error.__context__, seen + 1
     return False
 
 
