@@ -358,6 +358,27 @@ def test_servers_that_differ_in_weights_name_the_same_peers(dns: DNSServer, tmp_
         assert findings(None, "peers.example.com", "http", resolv_conf=conf) == {}
 
 
+@pytest.mark.parametrize("glue", [0, 1])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_servers_of_which_one_sends_no_addresses_along_name_the_same_peers(
+    dns: DNSServer, tmp_path: Path, glue: int, reverse: bool
+) -> None:
+    with DNSServer() as other:
+        web = dns.service("headless-svc", "moon", pods=["10.0.0.1", "10.0.0.2"], ports={"http": 8080})
+        other.service("headless-svc", "moon", pods=["10.0.0.1", "10.0.0.2"], ports={"http": 8080}, glue=glue)
+        servers = [other.nameserver, dns.nameserver] if reverse else [dns.nameserver, other.nameserver]
+        conf = resolv_conf(tmp_path, *servers)
+        assert findings(None, web.name, "http", resolv_conf=conf) == {}
+
+
+def test_servers_that_differ_in_addresses_alone(dns: DNSServer, tmp_path: Path) -> None:
+    with DNSServer() as other:
+        web = dns.service("headless-svc", "moon", pods=["10.0.0.1"], ports={"http": 8080})
+        other.service("headless-svc", "moon", pods=["10.0.0.2"], ports={"http": 8080})
+        conf = resolv_conf(tmp_path, dns.nameserver, other.nameserver)
+        assert set(findings(None, web.name, "http", resolv_conf=conf)) == {"servers-differ"}
+
+
 def test_slow_server(dns: DNSServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "LATE", 0.1)
     monkeypatch.setattr(interview, "REPEATS", 2)

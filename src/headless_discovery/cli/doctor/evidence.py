@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -69,12 +69,16 @@ class Asked:
         return [record for record in self.values if isinstance(record, Srv) and record.target]
 
     @property
-    def members(self) -> frozenset[Any]:
-        """Who is named: of SRV records target, port and, where all of them came along, addresses; not the weight."""
+    def has_all_glue(self) -> bool:
+        """The addresses of all SRV targets came along."""
+        return self.message is not None and all(record.target in self.message.glue for record in self.srv)
+
+    def members(self, *, glue: bool) -> frozenset[Any]:
+        """Who is named: of SRV records target and port, not the weight; with `glue` the targets' addresses, too."""
         if self.rdtype != SRV or self.message is None:
             return frozenset(self.values)
-        glue = self.message.glue if all(record.target in self.message.glue for record in self.srv) else {}
-        return frozenset((record.target, record.port, frozenset(glue.get(record.target, ()))) for record in self.srv)
+        found = self.message.glue if glue else {}
+        return frozenset((record.target, record.port, frozenset(found.get(record.target, ()))) for record in self.srv)
 
     @property
     def addresses(self) -> list[bytes]:
@@ -261,6 +265,12 @@ class Evidence:
         """All ports of all pods, as the bare name has them."""
         asked = self.positive(self.name, SRV)
         return asked.srv if asked else []
+
+
+def members(answers: Sequence[Asked]) -> list[frozenset[Any]]:
+    """Who is named by each, to be compared: glue is optional, so addresses count where all answers have all of it."""
+    glue = all(asked.has_all_glue for asked in answers)
+    return [asked.members(glue=glue) for asked in answers]
 
 
 def _plainest(asked: Asked) -> tuple[bool, bool, bool]:

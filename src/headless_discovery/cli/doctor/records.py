@@ -12,7 +12,7 @@ from ...message import AAAA, SRV, A
 from ...model import address_in_label, address_text
 from ...target import Server
 from ...transport import own_addresses
-from .evidence import Asked, Evidence
+from .evidence import Asked, Evidence, members
 from .finding import Finding
 
 LONG = 30  # seconds: the library's default max_ttl, and six times what CoreDNS gives
@@ -79,7 +79,7 @@ def negative(e: Evidence) -> Iterator[Finding]:
 def samples(e: Evidence) -> Iterator[Finding]:
     """Answers that differ each time without being cut: samples, or replicas of which one is behind."""
     whole = [asked for asked in e.repeats if asked.values and not asked.truncated]
-    draws = [asked.members for asked in whole]
+    draws = members(whole)
     kinds = list(dict.fromkeys(draws))
     sizes = sorted(set(map(len, draws)))
     everybody = frozenset().union(*draws)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from ...servers import ATTEMPTS
 from ...target import Server
-from .evidence import Asked, Evidence
+from .evidence import Asked, Evidence, members
 from .finding import Finding, Level
 
 LATE = ATTEMPTS[0]  # seconds after which the library asks again
@@ -148,13 +148,14 @@ def disagree(e: Evidence) -> Iterator[Finding]:
             (*have.values(), *have_not.values()),
         )
         return
-    whole = {server: asked.members for server, asked in have.items() if not asked.truncated}
-    steady = len({asked.members for asked in e.repeats if asked.values}) == 1
-    if len(set(whole.values())) > 1 and steady:
+    whole = {server: asked for server, asked in have.items() if not asked.truncated}
+    named = dict(zip(whole, members(list(whole.values())), strict=True))
+    steady = len(set(members([asked for asked in e.repeats if asked.values]))) == 1
+    if len(set(named.values())) > 1 and steady:
         yield Finding(
             "servers-differ",
             "warning",
-            f"the servers name different peers: {', '.join(f'{s} {len(found)}' for s, found in whole.items())}",
+            f"the servers name different peers: {', '.join(f'{s} {len(found)}' for s, found in named.items())}",
             "One of them may be behind: for the TTL after a change that is nothing unusual.",
             (
                 "Try again in some seconds",
