@@ -690,6 +690,35 @@ def test_nothing_to_connect_to(dns: DNSServer) -> None:
     assert "peer-unreachable" not in found
 
 
+@pytest.mark.parametrize("port", [None, "auto"])
+def test_a_port_that_may_be_one_of_udp_is_not_held_against_a_peer(dns: DNSServer, port: str | None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ports: dict[str, Any] = {"gossip": (1, "udp")} | ({} if port else {"http": listening.getsockname()[1]})
+        web = dns.service("headless-svc", "moon", pods=["127.0.0.1"], ports=ports)
+        found = findings(dns, web.name, port, connect=True)
+        assert {finding.level for finding in found.values()} == {"note"}
+        assert "nobody accepts connections on port 1, which" in found["not-connected"].what
+        (proof,) = found["not-connected"].evidence
+        assert "127.0.0.1:1" in str(proof)
+        assert str(proof).endswith(": connection refused")
+        found = findings(dns, web.name, 1, connect=True)
+        assert found["peer-unreachable"].what == (
+            "the one peer does not accept connections, 127.0.0.1:1: connection refused"
+        )
+
+
+def test_peers_are_counted_not_connections(dns: DNSServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        ports = {"one": one.getsockname()[1], "two": two.getsockname()[1]}
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.2", ports["one"]))  # nobody listens
+            second.bind(("127.0.0.2", ports["two"]))
+            web = dns.service("headless-svc", "moon", pods=["127.0.0.1", "127.0.0.2"], ports=ports)
+            found = findings(dns, web.name, connect=True)
+        assert found["peer-unreachable"].what.startswith("1 of 2 peers do not accept connections")
+        assert len(found["peer-unreachable"].evidence) == 2
+
+
 def test_own_pod(dns: DNSServer, monkeypatch: pytest.MonkeyPatch) -> None:
     web = dns.service("headless-svc", "moon", ports={"http": 8080})
     monkeypatch.setenv("POD_IP", web.pods[1].address)

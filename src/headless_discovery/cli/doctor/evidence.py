@@ -234,6 +234,11 @@ class Evidence:
         """False for an SRV name of another protocol, such as `_dns._udp`."""
         return self.port_name is None or self.question.prefix.endswith("._tcp")
 
+    @property
+    def port_known(self) -> bool:
+        """False where the ports are those of the bare name's SRV records, which do not tell the protocol."""
+        return self.question.port is not None or self.port_name is not None
+
     def about(
         self,
         name: str,

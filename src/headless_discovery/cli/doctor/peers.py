@@ -10,16 +10,36 @@ from .evidence import Connection, Evidence
 from .finding import Finding, Said
 
 
-def unreachable(connections: Sequence[Connection]) -> Iterator[Finding]:
-    """Peers that do not accept a TCP connection."""
-    refused = [connection for connection in connections if connection.problem]
-    if not refused:
-        return
-    everyone = "all" if len(refused) == len(connections) else f"{len(refused)} of"
-    yield Finding(
+def unreachable(connections: Sequence[Connection], *, port_known: bool = True) -> Iterator[Finding]:
+    """Peers that do not accept a TCP connection. Unless the port is known to be one of TCP, somebody has to accept."""
+    of_tcp = {connection.peer.port for connection in connections if port_known or not connection.problem}
+    tried = [connection for connection in connections if connection.peer.port in of_tcp]
+    unclear = [connection for connection in connections if connection.peer.port not in of_tcp]
+    if refused := [connection for connection in tried if connection.problem]:
+        yield _refused(refused, _count(refused, port_known), _count(tried, port_known))
+    if unclear:
+        ports = sorted({connection.peer.port for connection in unclear if connection.peer.port is not None})
+        yield Finding(
+            "not-connected",
+            "note",
+            f"nobody accepts connections on port {', '.join(map(str, ports))}, which may not be one of TCP",
+            "SRV records of the service's own name list the ports of all protocols, and do not tell which is which.",
+            ("A port's name is asked for with its protocol: --port http", "Or give the number: --port 8080"),
+            tuple(unclear[:5]),
+        )
+
+
+def _count(connections: Sequence[Connection], port_known: bool) -> int:
+    """Of peers. Where these have no port of their own, each is tried on all ports that the service has."""
+    return len({connection.peer.endpoint if port_known else connection.peer.address for connection in connections})
+
+
+def _refused(refused: Sequence[Connection], bad: int, peers: int) -> Finding:
+    who = "the one peer does" if peers == 1 else f"{'all' if bad == peers else f'{bad} of'} {peers} peers do"
+    return Finding(
         "peer-unreachable",
         "problem",
-        f"{everyone} {len(connections)} peers do not accept connections, such as {refused[0].peer.netloc}: "
+        f"{who} not accept connections, {'such as ' if peers > 1 else ''}{refused[0].peer.netloc}: "
         f"{refused[0].problem}",
         "Nobody listens on that port at that address, or a NetworkPolicy lets nobody through. A pod that has just "
         "ended is still in DNS for the TTL.",
@@ -34,7 +54,7 @@ def unreachable(connections: Sequence[Connection]) -> Iterator[Finding]:
 
 def connected(e: Evidence) -> Iterator[Finding]:
     """`--connect`: connections that failed, and why none was tried."""
-    yield from unreachable(e.connections or ())
+    yield from unreachable(e.connections or (), port_known=e.port_known)
     if e.connections is None or e.connections or not e.looked.peers:
         return
     peers = Said(f"{len(e.looked.peers)} peers, such as {e.looked.peers[0]}")

@@ -127,7 +127,7 @@ def _summary(diagnosis: Diagnosis) -> str:
     count = plural(len(diagnosis.peers), "peer")
     tried = len(diagnosis.connections)
     connected = sum(not connection.problem for connection in diagnosis.connections)
-    connections = f"; {connected} of {tried} accept connections" if tried else ""
+    connections = f"; {connected} of {plural(tried, 'connection')} accepted" if tried else ""
     if e is None:
         return f"  {count}, fixed: nothing to ask DNS{connections}"
     queries = plural(e.looked.queries, "query", "queries")
