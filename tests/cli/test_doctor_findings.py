@@ -658,6 +658,26 @@ def test_addresses_are_refused(dns: DNSServer, port: str | None) -> None:
     assert {code: finding.level for code, finding in found.items()} == {"addresses-refused": "problem"}
 
 
+@pytest.mark.parametrize(
+    ("port", "family", "refused"),
+    [
+        (8080, "auto", False),
+        ("http", "ipv4", False),
+        (None, "ipv4", False),
+        (8080, "any", True),
+        ("http", "auto", True),
+        (8080, "ipv6", True),
+    ],
+)
+def test_addresses_that_are_not_asked_for_are_not_refused(
+    dns: DNSServer, port: int | str | None, family: str, refused: bool
+) -> None:
+    web = dns.service("headless-svc", "moon", family="dual", ports={"http": 8080})
+    networks = [f"{pod.addresses[0]}/32" for pod in web.pods]
+    found = findings(dns, web.name, port, family=family, allow_networks=networks)
+    assert ("addresses-refused" in found) == refused
+
+
 # --- peers -------------------------------------------------------------------------------------------------------
 
 

@@ -252,13 +252,18 @@ def targets(e: Evidence) -> Iterator[Finding]:
 
 
 def refused(e: Evidence) -> Iterator[Finding]:
-    """Addresses that no peer may have: outside of allow_networks, or such as no pod has (DNS rebinding)."""
+    """Addresses that no peer may have: outside of allow_networks, or such as no pod has (DNS rebinding). Only what a
+    lookup asks for counts: IPv6 of a service that has IPv4 may be outside of allow_networks."""
     reasons: dict[str, str] = {}
     proofs: list[Asked] = []
     usable = False
-    for asked in (asked for rdtype in (A, AAAA, SRV) for asked in e.about(e.qname, rdtype) if asked.values):
+    both = e.question.records == "addresses" and e.settings.family == "any"
+    size = {"ipv4": 4, "ipv6": 16}.get(e.settings.family)
+    types = (A, AAAA) if both else (e.main,)
+    for asked in (asked for rdtype in types for asked in e.about(e.qname, rdtype)):
         from_loopback = asked.server.address.startswith("127.") or asked.server.address == "::1"
-        found = [(packed, e.settings.refusal(packed, from_loopback)) for packed in asked.addresses]
+        wanted = [packed for packed in asked.addresses if size in (None, len(packed))]
+        found = [(packed, e.settings.refusal(packed, from_loopback)) for packed in wanted]
         usable = usable or any(why is None for _, why in found)
         if bad := {address_text(packed): why for packed, why in found if why is not None}:
             reasons |= bad
