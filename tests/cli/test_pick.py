@@ -129,6 +129,46 @@ def test_simulated_pods_are_like_the_real_ones(headless_dns: DNSServer) -> None:
     assert before.peers[4].address != after.peers[4].address
 
 
+@pytest.mark.parametrize(
+    ("hostnames", "gone"),
+    [(None, 0), (None, 1), (["web-5", "web-6", "web-7"], None), (["web-2", "web-0", "web-1"], None)],
+)
+def test_pods_go_by_their_ordinals(headless_dns: DNSServer, hostnames: list[str] | None, gone: int | None) -> None:
+    """Which need not begin at 0, nor be in the order of the addresses, nor be without gaps."""
+    more = {} if hostnames is None else {"hostnames": hostnames}
+    web = headless_dns.service("headless-svc", "moon", pods=3, ports={"http": 8080}, **more)
+    if gone is not None:
+        web.set_ready(gone, False)
+    with HeadlessService(NAME, "http", nameservers=[headless_dns.nameserver]) as service:
+        real = service.peers()
+    by_name = {(peer.hostname or "").partition(".")[0]: peer for peer in real}
+    for name, peer in by_name.items():
+        assert peer.ordinal is not None
+        for step in (f"restart {name}", f"restart {peer.ordinal}"):
+            before, after = steps(step, real)
+            assert after.title == f"{name} restarts"
+            assert set(before.peers) - set(after.peers) == {peer}
+            assert {one.identity for one in after.peers} == {one.identity for one in real}
+        _, after = steps(f"leave {name}", real)
+        assert after.title == f"{name} leaves"
+        assert set(after.peers) == set(real) - {peer}
+    _, scaled = steps(f"scale {len(real)} 6", real)
+    assert set(real) < set(scaled.peers)
+    assert len({one.identity for one in scaled.peers}) == len({one.address for one in scaled.peers}) == 6
+    (first,) = steps("scale 1", real)[1].peers
+    assert first == min(real, key=lambda one: one.ordinal or 0)
+
+
+def test_pods_of_two_statefulsets_go_by_their_names(headless_dns: DNSServer) -> None:
+    headless_dns.service("headless-svc", "moon", pods=4, ports={"http": 8080}, hostnames=["a-0", "a-7", "b-0", "b-7"])
+    with HeadlessService(NAME, "http", nameservers=[headless_dns.nameserver]) as service:
+        real = service.peers()
+    _, after = steps("restart b-0", real)
+    assert after.title == "b-0 restarts"
+    assert {(peer.hostname or "")[:3] for peer in set(real) - set(after.peers)} == {"b-0"}
+    assert len({peer.identity for peer in steps("scale 12", real)[1].peers}) == 12
+
+
 def test_without_names_a_restart_is_somebody_else(web: Service, headless_dns: DNSServer) -> None:
     found = told(invoke("pick", f"{NAME}:80", "--server", headless_dns.nameserver, "--simulate", "restart 1", "--json"))
     (step,) = found["steps"]
@@ -154,6 +194,7 @@ def test_without_names_a_restart_is_somebody_else(web: Service, headless_dns: DN
         (["--simulate", "scale"], "'scale' is no step: write 'scale 3 10'"),
         (["--simulate", "scale 0 3"], "from 1 to 10,000 peers"),
         (["--simulate", "restart 9"], "there are 0, 1, 2, 3, 4"),
+        (["--simulate", "leave web-9"], "there are web-0, web-1, web-2, web-3, web-4"),
         (["--simulate", "scale 1, leave 0"], "it is the last one"),
         (["--plot", "out.txt"], "the name has to end in .svg, .png, .pdf"),
         (["--plot", "/nonexistent/out.svg"], "there is no such folder"),

@@ -10,6 +10,7 @@ from .. import Peer, PeerSet
 
 INVENTED = IPv4Address("198.18.0.1")  # RFC 2544: a network that is nobody's
 MOST = 10_000
+SHOWN = 10  # pods that a message names
 GRAMMAR = "write 'scale 3 10', 'restart 1' or 'leave 1', several of them between commas"
 
 
@@ -24,7 +25,7 @@ class Step:
 def steps(text: str, real: PeerSet) -> list[Step]:
     """The set to begin with, then what each part of `text` makes of it. Raises `ValueError`."""
     pods = _Pods(real)
-    alive = list(range(len(real)))
+    alive = pods.first(len(real))
     found: list[Step] = []
 
     def add(title: str) -> None:
@@ -37,18 +38,19 @@ def steps(text: str, real: PeerSet) -> list[Step]:
                 if not all(0 < number <= MOST for number in numbers):
                     raise ValueError(f"{part.strip()!r}: from 1 to {MOST:,} peers")
                 if not found and len(numbers) > 1:
-                    alive = list(range(numbers.pop(0)))
+                    alive = pods.first(numbers.pop(0))
                 if not found:
                     add("")
                 for number in numbers:
-                    before, alive = len(alive), list(range(number))
+                    before, alive = len(alive), pods.first(number)
                     add(f"scale {before} to {number}")
-            case ["restart" | "leave" as verb, pod] if digits := re.fullmatch("(?:.*-)?([0-9]{1,5})", pod):
-                number = int(digits[1])
+            case ["restart" | "leave" as verb, pod]:
                 if not found:
                     add("")
-                if number not in alive:
-                    raise ValueError(f"{part.strip()!r}: there are {', '.join(map(str, alive[:10]))} ...")
+                known = {str(number) if pod.isdecimal() else pods.name(number): number for number in alive}
+                if (number := known.get(pod, -1)) < 0:
+                    more = ", ..." if len(known) > SHOWN else ""
+                    raise ValueError(f"{part.strip()!r}: there are {', '.join(list(known)[:SHOWN])}{more}")
                 if verb == "restart":
                     pods.restart(number)
                 elif len(alive) > 1:
@@ -62,11 +64,19 @@ def steps(text: str, real: PeerSet) -> list[Step]:
 
 
 class _Pods:
-    """Peers by number, as a StatefulSet has them."""
+    """Peers by number: by ordinal, as a StatefulSet has them, from whichever on and with gaps; else by their place."""
 
     def __init__(self, real: PeerSet) -> None:
-        self._real = list(real)
+        ordinals = [peer.ordinal for peer in real if peer.ordinal is not None]
+        numbers = ordinals if len(set(ordinals)) == len(real) else range(len(real))
+        self._real = dict(sorted(zip(numbers, real, strict=True), key=lambda pair: pair[0]))
+        self._invented = max(*self._real, *ordinals, 0) + 1  # nobody has this number, nor any above it
         self._restarts: dict[int, int] = {}
+        self._addresses: dict[tuple[int, int], str] = {}
+
+    def first(self, size: int) -> list[int]:
+        """Real ones first."""
+        return [*self._real, *range(self._invented, self._invented + size)][:size]
 
     def restart(self, number: int) -> None:
         self._restarts[number] = self._restarts.get(number, 0) + 1
@@ -77,8 +87,8 @@ class _Pods:
 
     def peer(self, number: int) -> Peer:
         restarts = self._restarts.get(number, 0)
-        like = self._real[min(number, len(self._real) - 1)]
-        if number < len(self._real):
+        like = self._real.get(number, list(self._real.values())[-1])
+        if number in self._real:
             if not restarts:
                 return like
             hostname = like.hostname if like.identity != like.netloc else None
@@ -87,7 +97,7 @@ class _Pods:
         else:
             label, _, rest = (like.hostname or "").partition(".")
             hostname = f"{label.removesuffix(str(like.ordinal))}{number}.{rest}"
-        address = str(INVENTED + number + MOST * restarts)
+        address = self._addresses.setdefault((number, restarts), str(INVENTED + len(self._addresses)))
         return Peer(address, like.port, hostname, priority=like.priority, weight=like.weight)
 
 
