@@ -204,6 +204,16 @@ def test_as_a_process(web: Service, server: tuple[str, str]) -> None:
     assert ascii_only.stdout.isascii()
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_shortened_where_there_is_no_unicode(web: Service, server: tuple[str, str], encoding: str) -> None:
+    ran = run("resolve", NAME, "--port", "http", *server, PYTHONUTF8="0", PYTHONIOENCODING=encoding, COLUMNS="60")
+    assert ran.stderr == ""
+    assert ran.returncode == 0
+    rows = [line.split() for line in ran.stdout.splitlines() if line.startswith("10.")]
+    assert len(rows) == len(web.pods)
+    assert all(row[2].startswith("web-") and row[2].endswith("?") for row in rows)
+
+
 @pytest.mark.parametrize("columns", [80, 60, 120])
 def test_on_a_terminal(web: Service, server: tuple[str, str], columns: int) -> None:
     with Terminal("resolve", NAME, "--port", "http", *server, columns=columns) as terminal:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
+from io import TextIOWrapper
 from typing import Any, NamedTuple
 
 import typer
@@ -57,7 +58,12 @@ class Glyphs(NamedTuple):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Colours and a width only where there is a terminal; rich heeds NO_COLOR, FORCE_COLOR, COLUMNS and TERM."""
+    """Colours and a width only where there is a terminal; rich heeds NO_COLOR, FORCE_COLOR, COLUMNS and TERM.
+
+    What a stdout without Unicode cannot have, such as the sign that a hostname was shortened, or a key, becomes "?".
+    """
+    if isinstance(sys.stdout, TextIOWrapper) and not sys.stdout.encoding.lower().startswith("utf"):
+        sys.stdout.reconfigure(errors="replace")
     made = Console(stderr=stderr, highlight=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = WIDE
