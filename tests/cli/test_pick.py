@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from headless_discovery.cli.simulate import needed, steps
 from headless_discovery.testing import DNSServer
 from headless_discovery.testing.cluster import Service
 
-from .running import Terminal, invoke, run, told
+from .running import COMMAND, ENVIRONMENT, Terminal, invoke, run, told
 
 NAME = "headless-svc.moon.svc.cluster.local"
 
@@ -233,6 +234,28 @@ def test_ascii_where_the_terminal_is(asking: list[str]) -> None:
     ran = run(*asking, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
     assert ran.stdout.isascii()
     assert "####" in ran.stdout
+    keys = run(*asking, "--key", "grün", PYTHONUTF8="0", PYTHONIOENCODING="ascii", COLUMNS="50")
+    assert (keys.returncode, keys.stderr) == (0, "")
+    assert [line.split()[0] for line in keys.stdout.splitlines()] == ["KEY", "gr?n"]
+
+
+@pytest.mark.parametrize("way", ["--key", "--keys FILE", "--keys -"])
+def test_keys_that_are_not_utf8(asking: list[str], tmp_path: Path, way: str) -> None:
+    file = tmp_path / "keys"
+    file.write_bytes(b"user-1\ncaf\xe9\n")
+    arguments = {"--key": ["--key", "caf\udce9"], "--keys FILE": ["--keys", str(file)], "--keys -": ["--keys", "-"]}
+    with file.open() as stdin:
+        ran = subprocess.run(
+            [*COMMAND, *asking, *arguments[way]],
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT,
+            check=False,
+        )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "Traceback" not in ran.stderr
+    assert "utf-8" in ran.stderr.lower()
 
 
 # Pictures.

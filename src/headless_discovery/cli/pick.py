@@ -98,7 +98,7 @@ def pick(
       headless-discovery pick headless-svc.moon --port http --simulate 'scale 3 10'
     """
     names = _names(strategy, simulating=simulate is not None)
-    chosen = key or _keys(keys)
+    chosen = _utf8(key, "--key") if key else _keys(keys)
     draw = None if plot is None else drawing(plot)
     with asking.service() as service:
         peers = service.peers()
@@ -160,6 +160,16 @@ def _keys(text: str) -> list[str]:
     keys = [line for line in written.splitlines() if line]
     if not keys:
         raise typer.BadParameter(f"there are no keys in {text}", param_hint="--keys")
+    return _utf8(keys, "--keys")
+
+
+def _utf8(keys: list[str], option: str) -> list[str]:
+    """What is not UTF-8 comes from arguments and stdin as lone surrogates (PEP 383); keys are hashed as UTF-8."""
+    for key in keys:
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise typer.BadParameter(f"{key!a} is not UTF-8, and keys are hashed as such", param_hint=option) from None
     return keys
 
 
