@@ -628,6 +628,16 @@ def test_hostname_of_several(dns: DNSServer) -> None:
     assert set(found) == {"hostname-shared"}
 
 
+def test_hostname_of_several_where_the_name_itself_has_no_records(dns: DNSServer) -> None:
+    dns.add_zone("example.com")
+    dns.record("_http._tcp.peers.example.com", "SRV", 5, "0 1 80 a.example.com.", "0 1 80 b.example.com.")
+    dns.record("a.example.com", "A", 5, "10.0.0.1", "10.0.0.2")
+    dns.record("b.example.com", "A", 5, "10.0.0.3")
+    found = findings(dns, "peers.example.com", "http")
+    assert set(found) == {"hostname-shared"}
+    assert "such as a.example.com" in found["hostname-shared"].what
+
+
 def test_port_differs(dns: DNSServer) -> None:
     web = dns.service("headless-svc", "moon", pods=["127.0.0.2"], ports={"http": 8080})
     found = findings(dns, web.name, 80)

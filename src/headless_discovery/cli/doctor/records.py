@@ -12,6 +12,7 @@ from ...message import AAAA, SRV, A
 from ...model import address_in_label, address_text
 from ...target import Server
 from ...transport import own_addresses
+from ..output import plural
 from .evidence import Asked, Evidence, members
 from .finding import Finding
 
@@ -193,16 +194,21 @@ def identity(e: Evidence) -> Iterator[Finding]:
             ),
             (bare,),
         )
-    shared = [name for name, count in Counter(peer.hostname for peer in e.looked.peers).items() if name and count > 1]
-    if shared:
+
+
+def shared(e: Evidence) -> Iterator[Finding]:
+    """A hostname of several peers identifies none of them."""
+    names = [name for name, count in Counter(peer.hostname for peer in e.looked.peers).items() if name and count > 1]
+    if names:
         yield Finding(
             "hostname-shared",
             "warning",
-            f"{len(shared)} hostnames belong to several peers, such as {shared[0]}: they are known by their addresses",
+            f"{plural(len(names), 'hostname belongs', 'hostnames belong')} to several peers, such as {names[0]}: they are "
+            "known by their addresses",
             "A name that two have identifies neither: two StatefulSets of one name behind the Service, or several "
             "addresses under one name.",
             ("One Service for each StatefulSet",),
-            (bare,),
+            tuple(asked for asked in [e.positive(e.qname, SRV)] if asked),
         )
 
 
@@ -286,4 +292,4 @@ def refused(e: Evidence) -> Iterator[Finding]:
     )
 
 
-CHECKS = (ttl, negative, samples, family, identity, port, targets, refused)
+CHECKS = (ttl, negative, samples, family, identity, shared, port, targets, refused)
