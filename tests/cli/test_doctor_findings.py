@@ -476,8 +476,17 @@ def test_tcp_is_blocked(dns: DNSServer, fault: str) -> None:
 
 def test_tcp_never(dns: DNSServer) -> None:
     web = dns.service("headless-svc", "moon", pods=40, ports={"http": 8080})
-    assert set(findings(dns, web.name, "http", tcp="never")) == {"tcp-never"}
+    found = findings(dns, web.name, "http", tcp="never")
+    assert set(found) == {"tcp-never"}
     assert findings(dns, web.name, "http") == {}
+    told = re.search(r"about (\d+) SRV records", found["tcp-never"].why)
+    assert told is not None, "how many fit depends on the name"
+    web.scale(int(told[1]) - 1)
+    dns.forget()
+    assert findings(dns, web.name, "http", tcp="never") == {}
+    web.scale(int(told[1]) + 1)
+    dns.forget()
+    assert set(findings(dns, web.name, "http", tcp="never")) == {"tcp-never"}
 
 
 def test_too_large(dns: DNSServer) -> None:

@@ -53,7 +53,7 @@ def edns(e: Evidence) -> Iterator[Finding]:
                 "warning",
                 f"{server} does not know EDNS: it {bad.trouble}",
                 "Questions without EDNS are answered. Such answers have 512 bytes at most, so TCP is needed from about "
-                "30 addresses or 7 SRV records on.",
+                "30 addresses or 5 SRV records on.",
                 ("Update the DNS server, or the proxy before it",),
                 (bad, plain),
             )
@@ -71,7 +71,7 @@ def tcp(e: Evidence) -> Iterator[Finding]:
                     "tcp-never",
                     "problem",
                     f'answers of {server} are cut off, and tcp="never" forbids to ask for the rest',
-                    "A datagram has room for 73 addresses, or 18 SRV records, with names of usual length.",
+                    "A datagram has room for 73 addresses, or about 15 SRV records, with names of usual length.",
                     ('tcp="auto"',),
                     (cut[0],),
                 )
@@ -97,8 +97,8 @@ def tcp(e: Evidence) -> Iterator[Finding]:
                 "tcp-closed",
                 "note",
                 f"{server} does not answer by TCP, which larger answers need",
-                "These answers fit into UDP: that is so up to 73 addresses, or 18 SRV records, with names of usual "
-                "length.",
+                "These answers fit into UDP: that is so up to 73 addresses, or about 15 SRV records, with names of "
+                "usual length.",
                 ("Open TCP port 53 to the DNS server before the service grows",),
                 (streams[-1],),
             )
