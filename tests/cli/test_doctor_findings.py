@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("typer")
-from headless_discovery.cli.doctor import interview, servers
+from headless_discovery.cli.doctor import gather, interview, servers
 from headless_discovery.cli.doctor.report import healthy
 from headless_discovery.testing import DNSServer, Exchange, Send
 
@@ -727,6 +727,22 @@ def test_nothing_to_connect_to(dns: DNSServer) -> None:
     found = findings(dns, "resolver.moon.svc.cluster.local", "dns", protocol="udp", connect=True)
     assert "not a port of TCP" in found["not-connected"].what
     assert "peer-unreachable" not in found
+
+
+def test_fixed_peers_without_a_port_are_not_connected_to() -> None:
+    found = findings(None, "127.0.0.1", connect=True)
+    assert {code: finding.level for code, finding in found.items()} == {"not-connected": "note"}
+    assert findings(None, "127.0.0.1") == {}
+
+
+def test_no_more_than_so_many_connections(dns: DNSServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "CONNECTED_MAX", 2)
+    pods = [f"127.0.0.{number}" for number in range(1, 5)]
+    web = dns.service("headless-svc", "moon", pods=pods, ports={"http": 1})
+    for target in (web.name, ",".join(pods)):
+        (diagnosis,) = diagnose(dns, target, 1, connect=True)
+        assert len(diagnosis.peers) == 4
+        assert len(diagnosis.connections) == 2
 
 
 @pytest.mark.parametrize("port", [None, "auto"])

@@ -51,9 +51,9 @@ async def examine(
             evidence = replace(evidence, connections=await _connections(_to_connect(evidence)))
         found.append(Diagnosis.of(evidence))
     if target.static:
-        fixed = [peer for peer in target.static if peer.port] if connect else []
-        name = ", ".join(peer.netloc for peer in target.static)
-        found.append(Diagnosis.of_fixed(name, target.static, await _connections(fixed)))
+        fixed = PeerSet(target.static)
+        connections = await _connections([peer for peer in fixed if peer.port][:CONNECTED_MAX]) if connect else None
+        found.append(Diagnosis.of_fixed(", ".join(peer.netloc for peer in target.static), fixed, connections))
     return found
 
 

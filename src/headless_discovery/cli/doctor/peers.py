@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from ...answer import Answer
 from ...errors import LookupFailed
+from ...model import PeerSet
+from ..output import plural
 from .evidence import Connection, Evidence
 from .finding import Finding, Said
 
@@ -57,16 +59,8 @@ def connected(e: Evidence) -> Iterator[Finding]:
     yield from unreachable(e.connections or (), port_known=e.port_known)
     if e.connections is None or e.connections or not e.looked.peers:
         return
-    peers = Said(f"{len(e.looked.peers)} peers, such as {e.looked.peers[0]}")
     if e.tcp_port:
-        yield Finding(
-            "not-connected",
-            "note",
-            "not connected to anybody: no port is known",
-            "The target has no port, and the service lists none in DNS.",
-            ("Give one: --port 8080, or --port http",),
-            (peers,),
-        )
+        yield _no_port(e.looked.peers, "The target has no port, and the service lists none in DNS.")
     else:
         yield Finding(
             "not-connected",
@@ -74,8 +68,30 @@ def connected(e: Evidence) -> Iterator[Finding]:
             f"not connected to anybody: {e.qname} is not a port of TCP",
             "Whether a datagram was taken cannot be seen.",
             ("Connect to a port of TCP of the same pods: --port",),
-            (peers,),
+            (_such_as(e.looked.peers),),
         )
+
+
+def connected_to_fixed(peers: PeerSet, connections: Sequence[Connection] | None) -> Iterator[Finding]:
+    """The same for peers that the target itself names."""
+    yield from unreachable(connections or ())
+    if connections is not None and not connections:
+        yield _no_port(peers, "The target has no port.")
+
+
+def _no_port(peers: PeerSet, why: str) -> Finding:
+    return Finding(
+        "not-connected",
+        "note",
+        "not connected to anybody: no port is known",
+        why,
+        ("Give one: --port 8080, or --port http",),
+        (_such_as(peers),),
+    )
+
+
+def _such_as(peers: PeerSet) -> Said:
+    return Said(f"{plural(len(peers), 'peer')}, such as {peers[0]}")
 
 
 def own(e: Evidence) -> Iterator[Finding]:

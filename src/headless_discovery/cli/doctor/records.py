@@ -203,8 +203,8 @@ def shared(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             "hostname-shared",
             "warning",
-            f"{plural(len(names), 'hostname belongs', 'hostnames belong')} to several peers, such as {names[0]}: they are "
-            "known by their addresses",
+            f"{plural(len(names), 'hostname belongs', 'hostnames belong')} to several peers, such as {names[0]}: they "
+            "are known by their addresses",
             "A name that two have identifies neither: two StatefulSets of one name behind the Service, or several "
             "addresses under one name.",
             ("One Service for each StatefulSet",),

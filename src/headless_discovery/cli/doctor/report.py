@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ...errors import LookupFailed
-from ...model import Peer, PeerSet
+from ...model import PeerSet
 from ..output import Glyphs, peers_json, plural
 from . import absence, names, peers, records, servers, transport
 from .evidence import Connection, Evidence
@@ -56,8 +56,10 @@ class Diagnosis:
         return cls(str(evidence.question), found, evidence, evidence.looked.peers, evidence.connections or ())
 
     @classmethod
-    def of_fixed(cls, name: str, fixed: Iterable[Peer], connections: Sequence[Connection]) -> Diagnosis:
-        return cls(name, tuple(peers.unreachable(connections)), None, PeerSet(fixed), tuple(connections))
+    def of_fixed(cls, name: str, fixed: PeerSet, connections: Sequence[Connection] | None) -> Diagnosis:
+        """`connections` None: none was wanted."""
+        found = tuple(peers.connected_to_fixed(fixed, connections))
+        return cls(name, found, None, fixed, tuple(connections or ()))
 
 
 def healthy(diagnoses: Iterable[Diagnosis]) -> bool:
