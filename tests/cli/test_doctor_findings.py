@@ -783,6 +783,19 @@ def test_own_pod(dns: DNSServer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert findings(dns, web.name, "http", exclude_self=True) == {}
 
 
+@pytest.mark.parametrize("connect", [False, True])
+def test_own_pod_is_the_only_one_and_left_out(dns: DNSServer, monkeypatch: pytest.MonkeyPatch, connect: bool) -> None:
+    web = dns.service("headless-svc", "moon", pods=1, ports={"http": 8080})
+    monkeypatch.setenv("POD_IP", web.pods[0].address)
+    found = findings(dns, web.name, "http", exclude_self=True, connect=connect)
+    assert {code: finding.level for code, finding in found.items()} == {"own-pod": "note"}
+    assert "exclude_self=True leaves it out: web-0" in found["own-pod"].what
+    monkeypatch.setenv("POD_IP", "10.9.9.9")
+    web.remove(0)
+    dns.forget()
+    assert set(findings(dns, web.name, "http", exclude_self=True)) == {"no-such-name"}
+
+
 # --- what no other check explains --------------------------------------------------------------------------------
 
 

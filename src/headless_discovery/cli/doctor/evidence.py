@@ -198,7 +198,8 @@ class Evidence:
     `candidates`: the names that the search list makes of it. `name`: the one that exists, else the likeliest; `found`
     tells which. `main`: the record type that speaks for the service. `answering`: the servers that say anything at
     all. `asked`: every question, in order; `repeats`: the same one to one server, again and again. `stray`: a name
-    beside `name` that nobody can have made. `own`: the addresses of this host. `connections`: None if none was tried.
+    beside `name` that nobody can have made. `own`: the addresses of this host. `excluded`: peers that are left out, as
+    they are this host. `connections`: None if none was tried.
     """
 
     question: Question
@@ -214,6 +215,7 @@ class Evidence:
     stray: str
     looked: Looked
     own: frozenset[str] = frozenset()
+    excluded: tuple[Peer, ...] = ()
     connections: tuple[Connection, ...] | None = None
 
     @property

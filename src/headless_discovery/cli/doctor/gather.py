@@ -45,7 +45,7 @@ async def examine(
     for question in target.questions:
         evidence = await _about(host, question, settings, told)
         if exclude_self:
-            evidence = _without(evidence, evidence.own)
+            evidence = _without_own(evidence)
         if connect:
             told(f"connecting to {plural(min(len(evidence.looked.peers), CONNECTED_MAX), 'peer')}")
             evidence = replace(evidence, connections=await _connections(_to_connect(evidence)))
@@ -84,10 +84,11 @@ async def _about(host: LoopHost, question: Question, settings: Settings, told: T
     )
 
 
-def _without(evidence: Evidence, own: frozenset[str]) -> Evidence:
+def _without_own(evidence: Evidence) -> Evidence:
     looked = evidence.looked
-    others = PeerSet((peer for peer in looked.peers if own.isdisjoint(peer.addresses)), target=looked.peers.target)
-    return replace(evidence, looked=replace(looked, peers=others))
+    excluded = tuple(peer for peer in looked.peers if not evidence.own.isdisjoint(peer.addresses))
+    others = PeerSet((peer for peer in looked.peers if peer not in excluded), target=looked.peers.target)
+    return replace(evidence, looked=replace(looked, peers=others), excluded=excluded)
 
 
 async def _interview(host: LoopHost, interview: Interview) -> Heard:

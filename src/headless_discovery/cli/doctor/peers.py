@@ -95,7 +95,20 @@ def _such_as(peers: PeerSet) -> Said:
 
 
 def own(e: Evidence) -> Iterator[Finding]:
-    """The one who asks is among the peers."""
+    """The one who asks is among the peers, or was the only one."""
+    told = (Said(f"own addresses: {', '.join(sorted(e.own))}"),)
+    if e.excluded and not e.looked.peers:
+        yield Finding(
+            "own-pod",
+            "note",
+            f"this pod is the only peer, and exclude_self=True leaves it out: {e.excluded[0]}",
+            "DNS names nobody else. For a broadcast to the others that is no fault where one pod runs.",
+            (
+                "Should there be more? Those that are not ready are not in DNS: kubectl get endpointslices shows them",
+                "If this pod has a part of its own, leave exclude_self=True out",
+            ),
+            told,
+        )
     mine = [peer for peer in e.looked.peers if e.own.intersection(peer.addresses)]
     if not mine:
         return
@@ -105,7 +118,7 @@ def own(e: Evidence) -> Iterator[Finding]:
         f"this pod is one of the peers: {mine[0]}",
         "Right for sharding, where each pod has its part. Not right for a broadcast to the others.",
         ("exclude_self=True leaves it out (with $POD_IP from the downward API)",),
-        (Said(f"own addresses: {', '.join(sorted(e.own))}"),),
+        told,
     )
 
 
@@ -124,7 +137,7 @@ def lookup(e: Evidence, so_far: Sequence[Finding]) -> Iterator[Finding]:
                 (Said(str(outcome)),),
             )
         return
-    if not e.looked.peers and not explained:
+    if not e.looked.peers and not e.excluded and not explained:
         yield Finding(
             "no-peers",
             "problem",
