@@ -102,7 +102,11 @@ _SUSPECT = {4: frozenset({0, 127, 169, *range(224, 240), 255}), 16: frozenset({0
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(map(_parse_network, [texts] if isinstance(texts, str) else texts))
+
+
+def _parse_network(text: str) -> IPv4Network | IPv6Network:
     try:
-        return tuple(ip_network(text) for text in ([texts] if isinstance(texts, str) else texts))
+        return ip_network(text)
     except ValueError as error:
-        raise TargetError(f"allow_networks: {error}") from None
+        raise TargetError(f"allow_networks={str(text)!r}: {error}") from None

@@ -147,7 +147,10 @@ def test_a_failed_lookup(headless_dns: DNSServer, web: Service, server: tuple[st
         (["dns://10.0.0.1/a", "--server", "10.0.0.2"], "leave out --server"),
         (["a", "--server", "nonsense"], "name server 'nonsense': must be an IP address"),
         (["a", "--timeout", "0"], "--timeout 0.0: must be a number of seconds, more than 0"),
-        (["a", "--allow-network", "x"], "allow_networks: 'x' does not appear to be an IPv4 or IPv6 network"),
+        (["a", "--allow-network", "x"], "--allow-network x: 'x' does not appear to be an IPv4 or IPv6 network"),
+        (["a", "--allow-network", "10.0.0.1/8"], "--allow-network 10.0.0.1/8: 10.0.0.1/8 has host bits set"),
+        (["a", "--allow-network", "10.0.0.0/8", "--allow-network", ""], "--allow-network '': '' does not appear"),
+        (["a", "--port", ""], "--port '' is neither a number nor a port name"),
     ],
 )
 def test_a_bad_target(arguments: list[str], said: str) -> None:

@@ -148,6 +148,6 @@ def as_options(message: str) -> str:
     def option(found: re.Match[str]) -> str:
         name = _OPTION_OF.get(found[1], found[1].replace("_", "-"))
         value = next((value for value in found.groups()[1:] if value is not None), None)
-        return f"--{name}" if value is None else f"--{name} {value}"
+        return f"--{name}" if value is None else f"--{name} {value or repr(value)}"
 
     return _KEYWORD.sub(option, message)
