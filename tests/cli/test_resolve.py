@@ -189,6 +189,9 @@ def test_several_names_of_which_one_fails(headless_dns: DNSServer, web: Service,
     assert len(found["peers"]) == 3
     assert found["complete"] is False
     assert [lookup.get("error", "none")[-7:] for lookup in found["lookups"]] == ["none", "REFUSED"]
+    assert invoke("resolve", "nope.moon.svc.cluster.local,other.example.", *server).exit_code == 3
+    headless_dns.fail("REFUSED", name="nope.moon.svc.cluster.local")
+    assert invoke("resolve", "nope.moon.svc.cluster.local,other.example.", *server).exit_code == 4
 
 
 def test_what_is_odd_is_said(headless_dns: DNSServer, server: tuple[str, str]) -> None:
