@@ -751,7 +751,8 @@ def test_a_port_that_may_be_one_of_udp_is_not_held_against_a_peer(dns: DNSServer
         ports: dict[str, Any] = {"gossip": (1, "udp")} | ({} if port else {"http": listening.getsockname()[1]})
         web = dns.service("headless-svc", "moon", pods=["127.0.0.1"], ports=ports)
         found = findings(dns, web.name, port, connect=True)
-        assert {finding.level for finding in found.values()} == {"note"}
+        # A warning where nothing at all was seen to work.
+        assert {finding.level for finding in found.values()} == {"warning" if port else "note"}
         assert "nobody accepts connections on port 1, which" in found["not-connected"].what
         (proof,) = found["not-connected"].evidence
         assert "127.0.0.1:1" in str(proof)

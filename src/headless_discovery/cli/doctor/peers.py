@@ -23,7 +23,7 @@ def unreachable(connections: Sequence[Connection], *, port_known: bool = True) -
         ports = sorted({connection.peer.port for connection in unclear if connection.peer.port is not None})
         yield Finding(
             "not-connected",
-            "note",
+            "note" if tried else "warning",  # nothing that was asked for was seen to work
             f"nobody accepts connections on port {', '.join(map(str, ports))}, which may not be one of TCP",
             "SRV records of the service's own name list the ports of all protocols, and do not tell which is which.",
             ("A port's name is asked for with its protocol: --port http", "Or give the number: --port 8080"),
