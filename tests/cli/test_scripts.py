@@ -395,6 +395,24 @@ def test_a_start_that_failed_is_a_start_again(bench: Bench) -> None:
     assert bench.log()[-1] == "good"
 
 
+def test_who_joined_and_left_is_since_the_last_run_that_ended_well(bench: Bench) -> None:
+    """Also in a new process, and where runs failed in between."""
+    taken = "echo +$(echo $HEADLESS_ADDED | cut -d. -f1) -$(echo $HEADLESS_REMOVED | cut -d. -f1) >> log"
+    for offered, command in (
+        (pods(0), "false"),
+        (pods(1), taken),
+        (pods(2), "false"),
+        (pods(3), "false"),
+        (pods(3), taken),
+    ):
+        with closing(state(bench)) as kept:
+            scripts = bench(command, state=kept, pause=lambda failures: 1e6)
+            scripts.offer(offered)
+            scripts.end()
+            bench.over(scripts)
+    assert bench.log() == ["+web-1 -", "+web-3 -web-1"]
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"target": "other", "settled": true, "began": true, "peers": []}'])
 def test_a_state_that_says_nothing_is_a_start(bench: Bench, content: str) -> None:
     (bench.folder / "state").write_text(content)

@@ -119,9 +119,8 @@ class Scripts:
         self._pause = pause
         self._news = threading.Condition()
         self._wanted: PeerSet | None = None
-        known = None if state is None else state.peers
-        self._taken = known if state is not None and state.settled else None  # by the last run, if that ended well
-        self._before = PeerSet() if known is None else known
+        self._before = PeerSet() if state is None else state.peers  # taken by the last run that ended well
+        self._taken = self._before if state is not None and state.settled else None  # by the last run, if it ended well
         self._event: Event = "change" if state is not None and state.began else "start"
         self._failed: PeerSet | None = None  # by the last run, if it did not end well
         self._failures = 0
@@ -178,7 +177,7 @@ class Scripts:
                 continue
             with self._news:
                 self._taken = None  # a run that fails may have undone what the one before did
-            self._save(peers, settled=False)
+            self._save(settled=False)
             ran = self._run(event, command, peers)
             with self._news:
                 if ran.code == 0:
@@ -191,14 +190,14 @@ class Scripts:
                     if not (self._ending or self._killed):
                         ran = replace(ran, retry_in=pause)
             if ran.well:
-                self._save(peers, settled=True)
+                self._save(settled=True)
             self._tell(ran)
 
-    def _save(self, peers: PeerSet, *, settled: bool) -> None:
+    def _save(self, *, settled: bool) -> None:
         if self._state is None:
             return
         try:
-            self._state.save(peers, settled=settled, began=self.began)
+            self._state.save(self._before, settled=settled, began=self.began)
         except OSError as error:
             self._tell(Output(f"{self._state.path} cannot be written: {error}"))
 

@@ -20,8 +20,8 @@ class State:
 
     def __init__(self, path: str, target: str) -> None:
         self.path = path
-        self.peers: PeerSet | None = None  # that a run was told last; None if nothing is known
-        self.settled = False  # that run ended well. Else, or if nothing is known: a run too many, not one too few
+        self.peers = PeerSet()  # that the last run which ended well was told
+        self.settled = False  # none began after it. Else, or if nothing is known: a run too many, not one too few
         self.began = False  # some run ended well
         self._target = target
         self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+", encoding="utf-8")
@@ -43,7 +43,7 @@ class State:
         return True
 
     def save(self, peers: PeerSet, *, settled: bool, began: bool) -> None:
-        """Before a run, and after one that ended well."""
+        """Before a run, not settled, and after one that ended well."""
         written = {
             "target": self._target,
             "settled": settled,
