@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import queue
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -413,7 +414,11 @@ def test_who_joined_and_left_is_since_the_last_run_that_ended_well(bench: Bench)
     assert bench.log() == ["+web-1 -", "+web-3 -web-1"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"target": "other", "settled": true, "began": true, "peers": []}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"target": "other", "settled": true, "began": true, "peers": []}'],
+    ids=["empty", "cut off", "a list", "another target"],
+)
 def test_a_state_that_says_nothing_is_a_start(bench: Bench, content: str) -> None:
     (bench.folder / "state").write_text(content)
     with closing(state(bench)) as kept:
@@ -451,6 +456,42 @@ time.sleep(1000)
         bench.go()
         until(other.lock)
         assert (bench.folder / "done").exists()
+
+
+@pytest.mark.parametrize("octets", [0, 20])
+def test_a_save_that_fails_keeps_what_was_saved_before(bench: Bench, octets: int) -> None:
+    """An empty file, or half of one, would be a start again: `--on-start` would run a second time."""
+    with closing(state(bench)) as kept:
+        kept.save(pods(0), settled=True, began=True)
+    with files_of_at_most(octets), closing(state(bench)) as kept, pytest.raises(OSError, match="too large"):
+        kept.save(pods(0, 1), settled=True, began=True)
+    with closing(state(bench)) as kept:
+        assert (kept.peers, kept.settled, kept.began) == (pods(0), True, True)
+
+
+@contextmanager
+def files_of_at_most(octets: int) -> Iterator[None]:
+    """What is written beyond that fails, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_state_is_a_file_that_can_be_replaced(bench: Bench) -> None:
+    """And not the device /dev/null, say."""
+    (bench.folder / "link").symlink_to("state")
+    with closing(State(str(bench.folder / "link"), TARGET)) as kept:
+        assert kept.lock()
+        kept.save(pods(0), settled=True, began=True)
+    assert (bench.folder / "link").is_symlink()
+    with closing(state(bench)) as kept:
+        assert kept.peers == pods(0)
+    for path in (os.devnull, str(bench.folder)):
+        with pytest.raises(OSError, match="not a regular file"):
+            State(path, TARGET)
 
 
 def test_a_state_that_cannot_be_written_is_told_and_stops_nothing(
