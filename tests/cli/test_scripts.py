@@ -416,8 +416,8 @@ def test_who_joined_and_left_is_since_the_last_run_that_ended_well(bench: Bench)
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", '{"target": "other", "settled": true, "began": true, "peers": []}'],
-    ids=["empty", "cut off", "a list", "another target"],
+    ["", "{", "[]", "[" * 100_000, '{"target": "other", "settled": true, "began": true, "peers": []}'],
+    ids=["empty", "cut off", "a list", "deep", "another target"],
 )
 def test_a_state_that_says_nothing_is_a_start(bench: Bench, content: str) -> None:
     (bench.folder / "state").write_text(content)

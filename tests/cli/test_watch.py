@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -143,6 +145,18 @@ def test_a_bad_target_is_told_at_once() -> None:
     assert ended.exit_code == 2
     assert "--on-start or --on-change" in re.sub(r"[\s│]+", " ", ended.stderr)
     assert invoke("watch", "10.0.0.1", "--on-change", "true", "--state", "/nonexistent/state").exit_code == 2
+
+
+def test_a_state_that_cannot_be_locked_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on NFS without its lock manager."""
+
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    ended = invoke("watch", "10.0.0.1", "--on-change", "true", "--state", str(tmp_path / "state"))
+    assert ended.exit_code == 2
+    assert "No locks available" in re.sub(r"[\s│]+", " ", ended.stderr)
 
 
 def test_an_address_needs_no_dns() -> None:

@@ -34,7 +34,7 @@ class State:
         self._lock = os.open(f"{self._file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def lock(self) -> bool:
-        """Take the lock and read what the last process left; false where another one has it."""
+        """Take the lock and read what the last process left; false where another one has it. Raises `OSError`."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -45,7 +45,7 @@ class State:
                 if found["target"] == self._target:
                     self.peers = PeerSet((Peer(**peer) for peer in found["peers"]), target=self._target)
                     self.settled, self.began = found["settled"] is True, found["began"] is True
-            except (ValueError, KeyError, TypeError):  # empty, or somebody else's
+            except (ValueError, KeyError, TypeError, RecursionError):  # empty, or somebody else's
                 pass
         return True
 

@@ -150,9 +150,10 @@ class _Watch:
         if state_file is not None:
             try:
                 state = self._stack.enter_context(closing(State(state_file, self._service.target)))
+                reason = self._locked(state)
             except OSError as error:
-                raise typer.BadParameter(str(error), param_hint="--state") from None
-            reason = self._locked(state)
+                text = f"{error}; it needs a folder that can be written, on a file system that has locks"
+                raise typer.BadParameter(text, param_hint="--state") from None
         if reason is None:
             if commands:
                 self._scripts = Scripts(commands, self._mailbox.put, capture=self._view is not None, state=state)
