@@ -7,9 +7,12 @@ import fcntl
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
+import termios
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ pytest.importorskip("typer")
 from headless_discovery.testing import DNSServer
 from headless_discovery.testing.cluster import Service
 
-from .running import COLOUR, QUICK, Terminal, event, invoke, process, run, until
+from .running import COLOUR, COMMAND, ENVIRONMENT, QUICK, Terminal, event, invoke, process, run, until
 
 NAME = "headless-svc.moon.svc.cluster.local"
 
@@ -296,6 +299,125 @@ def test_ctrl_c_does_not_cut_off_a_script(asking: list[str], tmp_path: Path) -> 
     assert log(file) == ["begin", "end"]
 
 
+class Slow:
+    """A script that has begun, and ends when it may."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log, self._go = folder / "log", folder / "go"
+        self.command = (
+            f"echo begin >> {self._log}; while [ ! -e {self._go} ]; do sleep 0.01; done; echo end >> {self._log}"
+        )
+
+    def began(self) -> bool:
+        return log(self._log) == ["begin"]
+
+    def go(self) -> None:
+        self._go.touch()
+
+    def ended(self) -> bool:
+        return log(self._log) == ["begin", "end"]
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Slow]:
+    if not os.path.isdir("/proc/self"):
+        pytest.skip("Linux: /proc tells what stdout is")
+    made = Slow(tmp_path)
+    yield made
+    made.go()
+
+
+@pytest.mark.parametrize("how", ["--json", "lines"])
+def test_ctrl_c_that_ends_the_reader_too_does_not_cut_off_a_script(asking: list[str], slow: Slow, how: str) -> None:
+    """`watch | jq`: a terminal sends the signal to both, and jq dies of it at once."""
+    with process(*asking, *([how] if how == "--json" else []), "--on-change", slow.command) as watch:
+        assert watch.stdout is not None
+        assert watch.stderr is not None
+        until(slow.began)
+        watch.stdout.close()
+        watch.send_signal(signal.SIGINT)
+        until(lambda: knows_that_nobody_reads(watch.pid))
+        slow.go()
+        assert watch.wait() == 130
+        assert watch.stderr.read() == ""
+    assert slow.ended()
+
+
+def knows_that_nobody_reads(pid: int) -> bool:
+    return os.readlink(f"/proc/{pid}/fd/1") == os.devnull
+
+
+def test_a_reader_that_goes_away_asks_for_the_end(headless_dns: DNSServer, asking: list[str], slow: Slow) -> None:
+    """Who ends it a moment later, by the same Ctrl-C, asks no second time."""
+    with process(*asking, "--json", "--on-change", slow.command) as watch:
+        assert watch.stdout is not None
+        assert watch.stderr is not None
+        until(slow.began)
+        watch.stdout.close()
+        headless_dns.fail("SERVFAIL")  # which is news
+        until(lambda: knows_that_nobody_reads(watch.pid))
+        watch.send_signal(signal.SIGINT)
+        slow.go()
+        assert watch.wait() == 1
+        assert watch.stderr.read() == ""
+    assert slow.ended()
+
+
+@pytest.mark.parametrize(("how", "term"), [("--json", "xterm"), ("lines", "dumb"), ("view", "xterm")])
+def test_a_terminal_that_is_closed_does_not_cut_off_a_script(
+    asking: list[str], slow: Slow, tmp_path: Path, how: str, term: str
+) -> None:
+    ours, its = os.openpty()
+    with (tmp_path / "stderr").open("w") as stderr:
+        watch = subprocess.Popen(
+            [*COMMAND, *asking, *([how] if how == "--json" else []), "--on-change", slow.command],
+            stdin=its,
+            stdout=its,
+            stderr=stderr,
+            env=ENVIRONMENT | {"TERM": term},
+            preexec_fn=lead,
+        )
+    os.close(its)
+    with watch:
+        until(lambda: slow.began() or drained(ours))
+        os.close(ours)
+        if how != "view":  # which is drawn no more, and fails when it is to leave the screen
+            until(lambda: knows_that_nobody_reads(watch.pid))
+        slow.go()
+        assert watch.wait() in (0, 1)  # SIGHUP was there first, or what could not be written
+    assert slow.ended()
+    assert (tmp_path / "stderr").read_text() == ""
+
+
+def drained(terminal: int) -> None:
+    """Who writes waits where nobody reads."""
+    while select.select([terminal], [], [], 0)[0]:
+        os.read(terminal, 65536)
+
+
+def lead() -> None:
+    """A terminal that is closed sends SIGHUP to who leads its session."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk")
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_full_disk_is_told_and_does_not_cut_off_a_script(asking: list[str], slow: Slow, scripts: bool) -> None:
+    with open("/dev/full", "w") as full:
+        command = [*COMMAND, *asking, *(["--on-change", slow.command] if scripts else [])]
+        watch = subprocess.Popen(command, stdout=full, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    with watch:
+        if scripts:
+            until(slow.began)
+            until(lambda: knows_that_nobody_reads(watch.pid))
+            slow.go()
+        assert watch.wait() == 1
+        assert watch.stderr is not None
+        assert watch.stderr.read() == "headless-discovery: stdout cannot be written: No space left on device\n"
+    assert slow.ended() or not scripts
+
+
 def test_on_start_alone_ends_after_it(asking: list[str], tmp_path: Path) -> None:
     file = tmp_path / "log"
     ran = run(*asking, "--json", "--on-start", f"cat > {file}")
@@ -422,8 +544,6 @@ def test_nohup_is_heeded(asking: list[str], tmp_path: Path) -> None:
 
     def ignore() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    from .running import COMMAND, ENVIRONMENT
 
     with subprocess.Popen(
         [*COMMAND, *asking, "--json"], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=ignore

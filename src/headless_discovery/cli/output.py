@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import IntEnum
 from io import TextIOWrapper
@@ -121,6 +122,16 @@ def peers_json(target: str, peers: PeerSet, **more: Any) -> dict[str, Any]:
 def complain(message: object) -> None:
     """One message on stderr."""
     console(stderr=True).print(f"[bold red]headless-discovery:[/] {escape(as_options(str(message)))}", soft_wrap=True)
+
+
+def silence(console: Console, error: OSError | SystemExit) -> None:
+    """What the console writes goes nowhere from now on, so that no more of it fails. Says why, to who still reads."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, console.file.fileno())
+    os.close(nowhere)
+    if isinstance(error, OSError) and error.errno not in (errno.EPIPE, errno.EIO):  # the reader or terminal is gone
+        with suppress(OSError, SystemExit):
+            complain(f"stdout cannot be written: {error.strerror}")
 
 
 @contextmanager

@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import Annotated, TypeAlias
@@ -20,7 +21,7 @@ from ..service import Heard
 from .asking import Asking, asks
 from .events import Chronicle, Event
 from .mailbox import Mailbox
-from .output import Code, Glyphs, console, moment, print_json
+from .output import Code, Glyphs, console, moment, print_json, silence
 from .scripts import Commands, Line, Output, Ran, Scripts
 from .state import State
 from .watch_view import WatchView
@@ -139,9 +140,9 @@ class _Watch:
         self._view: WatchView | None = None
         if self._out.is_terminal and not self._out.is_dumb_terminal and not json:
             self._view = WatchView(self._out, self._chronicle)
-            self._live = stack.enter_context(
-                Live(console=self._out, get_renderable=self._view.frame, screen=True, auto_refresh=False)
-            )
+            self._live = Live(console=self._out, get_renderable=self._view.frame, screen=True, auto_refresh=False)
+            with self._telling():
+                stack.enter_context(self._live)
 
     def run(self, commands: Commands, state_file: str | None, grace: float) -> int:
         """The exit code."""
@@ -165,11 +166,14 @@ class _Watch:
         code = self._finish(reason, grace)
         if code == 0 and reason is signal.SIGINT:
             code = Code.INTERRUPTED
+        elif code == 0 and reason is signal.SIGPIPE:
+            code = Code.FINDING
         why = "on-start is done" if reason is None else reason.name
         self._chronicle.remark("end", f"ended: {why}", reason=why, exit_code=int(code))
         if self._view is not None:
-            self._stack.close()
-            self._view.summary(why)
+            with self._telling():
+                self._stack.close()
+                self._view.summary(why)
         return code
 
     def _locked(self, state: State) -> signal.Signals | None:
@@ -206,6 +210,8 @@ class _Watch:
             text = f"{reason.name}: the script has {grace:g} s for the last set; another {reason.name} ends it at once"
             self._chronicle.remark("ending", text, reason=reason.name)
         deadline = time.monotonic() + grace
+        if reason is signal.SIGPIPE:  # what ended the reader, such as Ctrl-C, may only now arrive
+            reason, again = again or reason, None
         while not scripts.over:
             if again is not None or time.monotonic() > deadline:
                 why = f"--grace {grace:g} is over" if again is None else f"{again.name} again"
@@ -214,6 +220,10 @@ class _Watch:
                 deadline = inf
             again = None
             match item := self._next(0.1):
+                case signal.SIGPIPE:
+                    pass
+                case signal.Signals() if reason is signal.SIGPIPE:
+                    reason = item
                 case signal.Signals():
                     again = item
                 case None:
@@ -224,11 +234,11 @@ class _Watch:
         return 0 if scripts.settled else Code.FINDING
 
     def _take_all(self) -> signal.Signals | None:
-        """All that is there already; the signal among it."""
+        """All that is there already; the signal from outside among it."""
         found = None
         while (item := self._mailbox.get(0)) is not None:
             if isinstance(item, signal.Signals):
-                found = item
+                found = found if item is signal.SIGPIPE else item
             else:
                 self._take(item)
         return found
@@ -237,7 +247,8 @@ class _Watch:
         item = self._mailbox.get(0)
         if item is None:
             if self._view is not None:
-                self._live.refresh()
+                with self._telling():
+                    self._live.refresh()
             item = self._mailbox.get(timeout)
         return item
 
@@ -264,12 +275,22 @@ class _Watch:
             self._chronicle.remark("waiting", f"on-start waits for {missing}", missing=missing)
 
     def _tell(self, event: Event) -> None:
-        if self._view is not None:
-            self._view.tell(event)
-        elif self._json:
-            print_json(self._chronicle.json(event), indent=None)
-        else:
-            first, *more = event.lines
-            self._out.print(Text.assemble((f"{moment()} ", "dim"), first), soft_wrap=True)
-            for line in more:
-                self._out.print(Text("    ") + line, soft_wrap=True)
+        with self._telling():
+            if self._view is not None:
+                self._view.tell(event)
+            elif self._json:
+                print_json(self._chronicle.json(event), indent=None)
+            else:
+                first, *more = event.lines
+                self._out.print(Text.assemble((f"{moment()} ", "dim"), first), soft_wrap=True)
+                for line in more:
+                    self._out.print(Text("    ") + line, soft_wrap=True)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Where nobody can be told any more, that asks for the end, as a signal does. It cuts off no script."""
+        try:
+            yield
+        except (OSError, SystemExit) as error:  # rich exits where a pipe has no reader
+            silence(self._out, error)
+            self._mailbox.put(signal.SIGPIPE)
