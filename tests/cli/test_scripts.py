@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -316,6 +317,53 @@ def test_a_script_that_a_signal_ends_says_so(bench: Bench) -> None:
     bench("kill -KILL $$").offer(pods(0))
     assert (ran := bench.ran()).problem == "was ended by SIGKILL"
     assert ran.code == -signal.SIGKILL
+
+
+def test_a_signal_without_a_name_is_a_number(bench: Bench) -> None:
+    bench("kill -35 $$").offer(pods(0))
+    assert bench.ran().problem == "was ended by signal 35"
+
+
+def test_a_run_that_may_not_be_ended_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that is another user's, by sudo say: the next run comes after it."""
+
+    asked = threading.Event()
+
+    def fail(*arguments: object) -> None:
+        asked.set()
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "killpg", fail)
+        patch.setattr("headless_discovery.cli.scripts.LAST_WISH", 0.01)
+        scripts = bench(NOTE + WAIT + "; rmdir running", timeout=0.1)
+        scripts.offer(pods(0))
+        until(bench.log)
+        scripts.offer(pods(0, 1))
+        assert asked.wait(PATIENCE)
+        bench.go()
+        assert bench.ran().problem == "took longer than 0.1 s and was ended"
+        assert bench.ran().well
+    assert bench.log() == ["start web-0 ", "start web-0 web-1 "]
+
+
+def test_a_run_that_goes_wrong_here_has_failed_and_is_repeated(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has begun is ended before, so that no other one runs beside it."""
+
+    def fail(thread: threading.Thread) -> None:
+        until(bench.log)
+        raise RuntimeError("can't start new thread")
+
+    scripts = bench("echo $$ >> log; " + WAIT, capture=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        scripts.offer(pods(0))
+        ran = bench.ran()
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(bench.log()[0]), 0)
+    assert (ran.code, ran.problem) == (None, "RuntimeError: can't start new thread")
+    bench.go()
+    until(lambda: bench.ran().well)
 
 
 def test_what_cannot_be_started_has_failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from tempfile import TemporaryFile
 from typing import IO, Literal, TypeAlias
 
@@ -219,9 +218,16 @@ class Scripts:
             return None
 
     def _run(self, event: Event, command: str, peers: PeerSet) -> Ran:
-        began = time.monotonic()
         script: Script = "on-change" if event == "change" or self._commands.on_start is None else "on-start"
-        done = partial(Ran, script, command, peers)
+        began = time.monotonic()
+        try:
+            code, problem = self._attempt(event, command, peers)
+        except Exception as error:  # a thread that ends of it would never run a script again
+            code, problem = None, f"{type(error).__name__}: {error}"
+        return Ran(script, command, peers, code, time.monotonic() - began, problem)
+
+    def _attempt(self, event: Event, command: str, peers: PeerSet) -> tuple[int | None, str | None]:
+        """The exit code, and what is wrong with it."""
         line = self._commands.line
         # A file and no pipe: a script that reads nothing, or less than all, holds nobody up.
         try:
@@ -239,11 +245,24 @@ class Scripts:
                     pass_fds=() if self._state is None else (self._state.fileno(),),
                 )
         except OSError as error:
-            return done(None, time.monotonic() - began, f"cannot be started: {error}")
+            return None, f"cannot be started: {error}"
         with self._news:
             self._process, killed = process, self._killed
-        if killed:
+        try:
+            if killed:
+                _end(process)
+            return self._wait(process)
+        except Exception:  # such as no thread for a reader
             _end(process)
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+            raise
+        finally:
+            with self._news:
+                self._process = None
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> tuple[int, str | None]:
         problem = None
         reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
         if process.stdout is not None:
@@ -256,19 +275,22 @@ class Scripts:
         code = process.wait()
         if process.stdout is not None:
             reader.join(LAST_WORDS)  # who stays behind with the output may write for ever
-        with self._news:
-            self._process = None
         if code < 0 and problem is None:
-            problem = f"was ended by {signal.Signals(-code).name}"
+            problem = f"was ended by {_name(-code)}"
         elif code > 0 and problem is None:
             problem = f"exit code {code}"
-        return done(code or (1 if problem else 0), time.monotonic() - began, problem)
+        return code or (1 if problem else 0), problem
 
     def _read(self, pipe: IO[bytes]) -> None:
         """Until the last of those who have the pipe is gone, which may be long after the script."""
         with pipe:
             for written in pipe:
                 self._tell(Output(written.decode(errors="replace").rstrip("\n")))
+
+
+def _name(number: int) -> str:
+    """Most real-time signals have none."""
+    return next((known.name for known in signal.Signals if known == number), f"signal {number}")
 
 
 def _file() -> IO[bytes]:
@@ -279,7 +301,7 @@ def _file() -> IO[bytes]:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """The script, and all that it has started in its session."""
     for number in (signal.SIGTERM, signal.SIGKILL):  # the second one also for those whom the script leaves behind
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # it may be another user's, by sudo
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(LAST_WISH)
