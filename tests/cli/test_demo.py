@@ -51,6 +51,13 @@ def test_all_is_as_it_should_be(addresses: list[str]) -> None:
     assert re.search(r"web-1 dies and restarts .*\b0\.0%", ran.stdout), "keys moved for a restart"
 
 
+def test_force_color_makes_no_terminal_of_a_pipe() -> None:
+    ran = run(FORCE_COLOR="1")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "\x1b[" in ran.stdout
+    assert "\x1b[?" not in ran.stdout
+
+
 def test_output_is_ascii_where_the_terminal_is() -> None:
     ran = run(PYTHONIOENCODING="ascii", COLUMNS="40")
     assert ran.returncode == 0, ran.stdout + ran.stderr

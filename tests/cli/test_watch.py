@@ -539,6 +539,16 @@ def test_a_dumb_terminal_gets_lines(asking: list[str]) -> None:
         assert "\x1b" not in terminal.written
 
 
+def test_force_color_colours_lines_and_makes_no_terminal_of_a_pipe(asking: list[str]) -> None:
+    with process(*asking, FORCE_COLOR="1") as watch:
+        assert watch.stdout is not None
+        first = watch.stdout.readline()
+        assert "3 peers" in first
+        assert "\x1b[" in first
+        watch.send_signal(signal.SIGTERM)
+        assert "\x1b[?" not in watch.stdout.read()
+
+
 def test_nohup_is_heeded(asking: list[str], tmp_path: Path) -> None:
     """Who starts it with SIGHUP ignored wants it to go on."""
 

@@ -21,7 +21,7 @@ from .. import HeadlessService
 from .demo_client import KEYS, Observer, Traffic
 from .demo_cluster import PORT_NAME, Cluster, Endpoint
 from .demo_view import Done, View, World
-from .output import Code
+from .output import Code, can_draw
 from .spread import Spread, Spreads
 
 ACTS = 8
@@ -165,7 +165,7 @@ def demo(
     should be.
     """
     console = Console(highlight=False)
-    live = console.is_terminal and not console.is_dumb_terminal and not plain
+    live = can_draw(console) and not plain
     try:
         problems = _run(console, live=live, scale=scale, one_address=one_address)
     except KeyboardInterrupt:

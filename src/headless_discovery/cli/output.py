@@ -66,9 +66,14 @@ def console(*, stderr: bool = False) -> Console:
     if isinstance(sys.stdout, TextIOWrapper) and not sys.stdout.encoding.lower().startswith("utf"):
         sys.stdout.reconfigure(errors="replace")
     made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
+    if not made.file.isatty() and "COLUMNS" not in os.environ:
         made.width = WIDE
     return made
+
+
+def can_draw(console: Console) -> bool:
+    """A terminal that can do more than lines. rich takes a pipe for one where FORCE_COLOR is set: it is for colours."""
+    return console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
 
 
 def colour(peer: Peer | None) -> str:

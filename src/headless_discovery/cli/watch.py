@@ -21,7 +21,7 @@ from ..service import Heard
 from .asking import Asking, asks
 from .events import Chronicle, Event
 from .mailbox import Mailbox
-from .output import Code, Glyphs, console, moment, print_json, silence
+from .output import Code, Glyphs, can_draw, console, moment, print_json, silence
 from .scripts import Commands, Line, Output, Ran, Scripts
 from .state import State
 from .watch_view import WatchView
@@ -138,7 +138,7 @@ class _Watch:
         self._scripts: Scripts | None = None
         self._offered = False
         self._view: WatchView | None = None
-        if self._out.is_terminal and not self._out.is_dumb_terminal and not json:
+        if can_draw(self._out) and not json:
             self._view = WatchView(self._out, self._chronicle)
             self._live = Live(console=self._out, get_renderable=self._view.frame, screen=True, auto_refresh=False)
             with self._telling():
