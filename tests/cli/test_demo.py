@@ -51,6 +51,13 @@ def test_all_is_as_it_should_be(addresses: list[str]) -> None:
     assert re.search(r"web-1 dies and restarts .*\b0\.0%", ran.stdout), "keys moved for a restart"
 
 
+@pytest.mark.parametrize("scale", ["-1", "nan", "inf"])
+def test_a_bad_scale_is_told_at_once(scale: str) -> None:
+    ended = CliRunner().invoke(app, ["demo", "--scale", scale])
+    assert ended.exit_code == 2
+    assert "--scale" in ended.stderr
+
+
 def test_force_color_makes_no_terminal_of_a_pipe() -> None:
     ran = run(FORCE_COLOR="1")
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -150,6 +150,15 @@ def test_a_bad_target_is_told_at_once() -> None:
     assert invoke("watch", "10.0.0.1", "--on-change", "true", "--state", "/nonexistent/state").exit_code == 2
 
 
+@pytest.mark.parametrize("value", ["-1", "nan", "x"])
+@pytest.mark.parametrize("option", ["--script-timeout", "--grace", "--min-peers"])
+def test_a_bad_number_is_told_at_once(tmp_path: Path, option: str, value: str) -> None:
+    ended = invoke("watch", "10.0.0.1", "--on-start", f"touch {tmp_path / 'ran'}", option, value)
+    assert ended.exit_code == 2
+    assert option in ended.stderr
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_state_that_cannot_be_locked_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on NFS without its lock manager."""
 

@@ -21,7 +21,7 @@ from .. import HeadlessService
 from .demo_client import KEYS, Observer, Traffic
 from .demo_cluster import PORT_NAME, Cluster, Endpoint
 from .demo_view import Done, View, World
-from .output import Code, can_draw
+from .output import Code, can_draw, finite
 from .spread import Spread, Spreads
 
 ACTS = 8
@@ -156,7 +156,9 @@ def demo(
     plain: Annotated[
         bool, typer.Option("--plain", help="Print lines instead of drawing, as without a terminal.")
     ] = False,
-    scale: Annotated[float, typer.Option(metavar="X", help="Pauses X times as long; 0.1 is hasty.")] = 1.0,
+    scale: Annotated[
+        float, typer.Option(metavar="X", min=0, callback=finite, help="Pauses X times as long; 0.1 is hasty.")
+    ] = 1.0,
     one_address: Annotated[bool, typer.Option("--one-address", help="All pods on 127.0.0.1, a port each.")] = False,
 ) -> None:
     """A headless service with three real HTTP servers as pods on this machine, watched live.

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import IntEnum
 from io import TextIOWrapper
+from math import isfinite
 from typing import Any, NamedTuple
 
 import typer
@@ -127,6 +128,13 @@ def peers_json(target: str, peers: PeerSet, **more: Any) -> dict[str, Any]:
 def complain(message: object) -> None:
     """One message on stderr."""
     console(stderr=True).print(f"[bold red]headless-discovery:[/] {escape(as_options(str(message)))}", soft_wrap=True)
+
+
+def finite(value: float | None) -> float | None:
+    """A callback for options: `nan` is within any range."""
+    if value is not None and not isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 def silence(console: Console, error: OSError | SystemExit) -> None:

@@ -21,7 +21,7 @@ from ..service import Heard
 from .asking import Asking, asks
 from .events import Chronicle, Event
 from .mailbox import Mailbox
-from .output import Code, Glyphs, can_draw, console, moment, print_json, silence
+from .output import Code, Glyphs, can_draw, console, finite, moment, print_json, silence
 from .scripts import Commands, Line, Output, Ran, Scripts
 from .state import State
 from .watch_view import WatchView
@@ -57,7 +57,7 @@ def watch(
         ),
     ] = "name",
     min_peers: Annotated[
-        int, typer.Option(metavar="N", help="The first run waits for so many.", rich_help_panel=SCRIPTS)
+        int, typer.Option(metavar="N", min=0, help="The first run waits for so many.", rich_help_panel=SCRIPTS)
     ] = 0,
     wait_for_self: Annotated[
         bool,
@@ -69,11 +69,23 @@ def watch(
     ] = False,
     script_timeout: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="A run that takes longer is ended; it failed.", rich_help_panel=SCRIPTS),
+        typer.Option(
+            metavar="SECONDS",
+            min=0.001,
+            callback=finite,
+            help="A run that takes longer is ended; it failed.",
+            rich_help_panel=SCRIPTS,
+        ),
     ] = None,
     grace: Annotated[
         float,
-        typer.Option(metavar="SECONDS", help="At the end, how long the last run may take.", rich_help_panel=SCRIPTS),
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            callback=finite,
+            help="At the end, how long the last run may take.",
+            rich_help_panel=SCRIPTS,
+        ),
     ] = 25.0,
     state: Annotated[
         str | None,
