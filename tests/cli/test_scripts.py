@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("typer")
 
 from headless_discovery import Peer, PeerSet
-from headless_discovery.cli.scripts import Commands, Output, Ran, Scripts
+from headless_discovery.cli.scripts import Commands, Output, Ran, Scripts, Told, Unsaved
 from headless_discovery.cli.state import State
 from support import PATIENCE
 
@@ -39,7 +39,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.told: queue.Queue[Ran | Output] = queue.Queue()
+        self.told: queue.Queue[Told] = queue.Queue()
         self.pauses: list[int] = []
         self._started: list[Scripts] = []
 
@@ -71,7 +71,7 @@ class Bench:
 
     def ran(self) -> Ran:
         """The next run that is over."""
-        while isinstance(told := self.told.get(timeout=PATIENCE), Output):
+        while not isinstance(told := self.told.get(timeout=PATIENCE), Ran):
             pass
         return told
 
@@ -552,6 +552,6 @@ def test_a_state_that_cannot_be_written_is_told_and_stops_nothing(
         monkeypatch.setattr(State, "save", full)
         bench("true", state=kept).offer(pods(0))
         told = bench.told.get(timeout=PATIENCE)
-        assert isinstance(told, Output)
-        assert told.text == f"{kept.path} cannot be written: no space left on device"
+        assert isinstance(told, Unsaved)
+        assert told.text.startswith(f"{kept.path} cannot be written: no space left on device; ")
         assert bench.ran().well

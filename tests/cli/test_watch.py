@@ -480,12 +480,33 @@ def test_a_restart_repeats_nothing(web: Service, asking: list[str], tmp_path: Pa
     assert log(file) == ["3", "4"]
 
 
+def test_a_state_that_cannot_be_written_is_a_warning(asking: list[str], tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    (tmp_path / "state.new").mkdir()
+    with process(*asking, "--json", "--state", str(state), "--on-change", "true") as watch:
+        assert event(watch, "warning")["warning"].startswith(f"{state} cannot be written: ")
+        event(watch, "script")
+        watch.send_signal(signal.SIGTERM)
+        assert watch.stdout is not None
+        rest = [json.loads(line) for line in watch.stdout]
+    assert [found["event"] for found in rest] == ["end"]  # told once, although a run saves twice
+
+
+@pytest.mark.parametrize("script", ["on-start", "on-change"])
+def test_who_waits_is_named(asking: list[str], script: str) -> None:
+    with process(*asking, "--min-peers", "5", f"--{script}", "true") as watch:
+        assert watch.stdout is not None
+        while "waits" not in (line := watch.stdout.readline()):
+            assert line
+        assert line.endswith(f" {script} waits for 2 more peers\n")
+
+
 def test_a_second_watch_of_the_same_state_waits(asking: list[str], tmp_path: Path) -> None:
     arguments = [*asking, "--json", "--state", str(tmp_path / "state"), "--on-change", "true"]
     with process(*arguments) as first:
         event(first, "script")
         with process(*arguments) as second:
-            event(second, "waiting")
+            assert event(second, "waiting")["missing"] == f"the lock of {tmp_path / 'state'}"
             second.send_signal(signal.SIGTERM)
             assert second.wait() == 0
         with process(*arguments) as third:

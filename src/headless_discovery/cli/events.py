@@ -118,13 +118,16 @@ class Chronicle:
         status = self.service.status
         warning = None if status.error is None or status.consecutive_failures else as_options(str(status.error))
         if warning is not None and warning != self._warning:
-            self.tell(Event("warning", [Text(f"{self.glyphs.bad} {warning}", "yellow")], {"warning": warning}))
+            self.warned(warning)
         self._warning = warning
         if status.state not in (self._state, "closed"):  # that it is closed is told by the end
             before, self._state = self._state, status.state
             if before != "starting":
                 lines = [Text.assemble("the set is ", (status.state, STATES[status.state]), f", was {before}")]
                 self.tell(Event("state", lines, {"before": before}))
+
+    def warned(self, text: str) -> None:
+        self.tell(Event("warning", [Text(f"{self.glyphs.bad} {text}", "yellow")], {"warning": text}))
 
     def ran_script(self, ran: Ran) -> None:
         self.ran = ran

@@ -55,6 +55,16 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Unsaved:
+    """The state cannot be written: said once, until it could be again."""
+
+    text: str
+
+
+Told: TypeAlias = Ran | Output | Unsaved
+
+
+@dataclass(frozen=True)
 class Commands:
     """What to run, and how. Without `on_start`, `on_change` has the first run, too."""
 
@@ -105,7 +115,7 @@ class Scripts:
     def __init__(
         self,
         commands: Commands,
-        tell: Callable[[Ran | Output], None],
+        tell: Callable[[Told], None],
         *,
         capture: bool = False,
         state: State | None = None,
@@ -115,6 +125,7 @@ class Scripts:
         self._tell = tell
         self._capture = capture
         self._state = state
+        self._unsaved = False
         self._pause = pause
         self._news = threading.Condition()
         self._wanted: PeerSet | None = None
@@ -145,6 +156,11 @@ class Scripts:
     def began(self) -> bool:
         """There was a run before this one, which ended well: from now on it is `on_change`."""
         return self._event == "change"
+
+    @property
+    def next(self) -> Script:
+        """What would run now."""
+        return "on-change" if self.began or self._commands.on_start is None else "on-start"
 
     @property
     def over(self) -> bool:
@@ -198,7 +214,14 @@ class Scripts:
         try:
             self._state.save(self._before, settled=settled, began=self.began)
         except OSError as error:
-            self._tell(Output(f"{self._state.path} cannot be written: {error}"))
+            text = (
+                f"{self._state.path} cannot be written: {error}; until it can, a restart goes by what was saved before"
+            )
+            if not self._unsaved:
+                self._tell(Unsaved(f"{text}. Make room, or give --state another file"))
+            self._unsaved = True
+        else:
+            self._unsaved = False
 
     def _next(self) -> PeerSet | None:
         """The set to run for, as soon as there is one; None at the end."""
@@ -218,7 +241,7 @@ class Scripts:
             return None
 
     def _run(self, event: Event, command: str, peers: PeerSet) -> Ran:
-        script: Script = "on-change" if event == "change" or self._commands.on_start is None else "on-start"
+        script = self.next
         began = time.monotonic()
         try:
             code, problem = self._attempt(event, command, peers)

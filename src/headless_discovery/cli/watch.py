@@ -22,12 +22,12 @@ from .asking import Asking, asks
 from .events import Chronicle, Event
 from .mailbox import Mailbox
 from .output import Code, Glyphs, can_draw, console, finite, moment, print_json, silence
-from .scripts import Commands, Line, Output, Ran, Scripts
+from .scripts import Commands, Line, Output, Ran, Scripts, Told, Unsaved
 from .state import State
 from .watch_view import WatchView
 
 SCRIPTS = "Scripts"
-Item: TypeAlias = Change | Heard | Ran | Output
+Item: TypeAlias = Change | Heard | Told
 
 
 @asks
@@ -193,7 +193,8 @@ class _Watch:
         told = False
         while not state.lock():
             if not told:
-                self._chronicle.remark("waiting", f"waiting: {state.path} belongs to another watch or a script of one")
+                text = f"waiting: {state.path} belongs to another watch or a script of one"
+                self._chronicle.remark("waiting", text, missing=f"the lock of {state.path}")
                 told = True
             if isinstance(item := self._next(0.25), signal.Signals):
                 return item
@@ -277,6 +278,8 @@ class _Watch:
                 chronicle.ran_script(item)
             case Output():
                 chronicle.wrote(item)
+            case Unsaved():
+                chronicle.warned(item.text)
 
     def _offer(self, scripts: Scripts, peers: PeerSet) -> None:
         missing = None if self._offered else self._gate.missing(peers)
@@ -284,7 +287,7 @@ class _Watch:
             self._offered = True
             scripts.offer(peers)
         else:
-            self._chronicle.remark("waiting", f"on-start waits for {missing}", missing=missing)
+            self._chronicle.remark("waiting", f"{scripts.next} waits for {missing}", missing=missing)
 
     def _tell(self, event: Event) -> None:
         with self._telling():
