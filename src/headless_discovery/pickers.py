@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from .balance import Lease, acquire, pick_many
 from .balance.api import Key, Picker, Steps, Strategy
-from .balance.layers import InOrder, Layer, LayeredPicker
+from .balance.layers import InOrder, Layer, LayeredPicker, steps_of
 from .connections import Host
 from .errors import DiscoveryError, NoPeers
 from .logs import log
@@ -75,6 +75,11 @@ class _Broken:
         raise DiscoveryError(str(self._error)) from self._error.__cause__
 
 
+def _in_one(strategy: Strategy, peers: PeerSet, previous: Picker | None) -> Steps[Picker]:
+    return strategy.build(peers, previous)
+    yield
+
+
 class Pickers:
     """`built(peers, picker)` hears of a picker that was not there when `build` returned."""
 
@@ -97,10 +102,8 @@ class Pickers:
             return _Nobody(self._target)
         before = self._last
         stay = before is not None and any(peers.get(peer.endpoint) for peer in before[0])
-        build = (
-            self._in_steps if in_steps and stay and callable(getattr(self._strategy, "steps", None)) else self._in_one
-        )
-        return self._step(build(peers, before and before[1]), peers, host)
+        build = steps_of if in_steps and stay else _in_one
+        return self._step(build(self._strategy, peers, before and before[1]), peers, host)
 
     def once_built(self, then: Callable[[], None]) -> None:
         """Call `then` when no picker is being built, now or later."""
@@ -122,14 +125,6 @@ class Pickers:
     def close(self) -> None:
         self._building = None
         self.tell()
-
-    def _in_steps(self, peers: PeerSet, previous: Picker | None) -> Steps[Picker]:
-        steps: Steps[Picker] = self._strategy.steps(peers, previous)  # type: ignore[attr-defined]  # see Strategy
-        return (yield from steps)
-
-    def _in_one(self, peers: PeerSet, previous: Picker | None) -> Steps[Picker]:
-        return self._strategy.build(peers, previous)
-        yield
 
     def _step(self, building: Steps[Picker], peers: PeerSet, host: Host) -> Picker:
         self._building = None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from math import inf
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 from rich.live import Live
@@ -28,6 +28,10 @@ from .watch_view import WatchView
 
 SCRIPTS = "Scripts"
 Item: TypeAlias = Change | Heard | Told
+
+
+def _seconds(least: float, text: str) -> Any:
+    return typer.Option(metavar="SECONDS", min=least, callback=finite, help=text, rich_help_panel=SCRIPTS)
 
 
 @asks
@@ -69,23 +73,11 @@ def watch(
     ] = False,
     script_timeout: Annotated[
         float | None,
-        typer.Option(
-            metavar="SECONDS",
-            min=0.001,
-            callback=finite,
-            help="A run that takes longer is ended; it failed.",
-            rich_help_panel=SCRIPTS,
-        ),
+        _seconds(0.001, "A run that takes longer is ended; it failed."),
     ] = None,
     grace: Annotated[
         float,
-        typer.Option(
-            metavar="SECONDS",
-            min=0,
-            callback=finite,
-            help="At the end, how long the last run may take.",
-            rich_help_panel=SCRIPTS,
-        ),
+        _seconds(0, "At the end, how long the last run may take."),
     ] = 25.0,
     state: Annotated[
         str | None,
