@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 LAST_REQUESTS = 5.0  # s for a connection that was taken to bring its request
 
@@ -14,6 +16,9 @@ class HttpPod:
 
     `stop()` is what a well-made program does on SIGTERM: it takes no new connections, answers the requests that it has
     or is about to get on a connection it took, and closes kept connections that are idle.
+
+    It listens without `asyncio.start_server`, which forgets a connection that it took if it is closed in the same turn
+    of the event loop: the client waits for ever (https://github.com/python/cpython/issues/109564).
     """
 
     def __init__(self, name: str, addresses: Iterable[str], ports: Iterable[int]) -> None:
@@ -23,7 +28,7 @@ class HttpPod:
         self.served = 0
         self.first_served: float | None = None
         self.last_served: float | None = None
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[socket.socket] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.StreamWriter] = set()
         self._stopping = False
@@ -31,12 +36,23 @@ class HttpPod:
     async def start(self) -> None:
         for address in self.addresses:
             for port in self.ports:
-                self._servers.append(await asyncio.start_server(self._accepted, address, port))
+                family = socket.AF_INET6 if ":" in address else socket.AF_INET
+                listener = socket.create_server((address, port), family=family, backlog=100)
+                listener.setblocking(False)
+                asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+                self._listeners.append(listener)
+
+    @property
+    def listening(self) -> list[tuple[str, int]]:
+        """Address and port of each socket that takes connections."""
+        return [listener.getsockname()[:2] for listener in self._listeners]
 
     async def stop(self) -> None:
         self._stopping = True
-        for server in self._servers:
-            server.close()
+        while self._listeners:
+            listener = self._listeners.pop()
+            asyncio.get_running_loop().remove_reader(listener)
+            listener.close()
         for writer in self._idle:
             writer.close()
         if self._connections:
@@ -48,16 +64,21 @@ class HttpPod:
         self.last_served = time.time()
         self.first_served = self.first_served or self.last_served
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(BlockingIOError, ConnectionAbortedError):  # the client has hung up already
+            connection, _ = listener.accept()
+            task = asyncio.create_task(self._serve(connection))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=connection)
         try:
             await self._converse(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the client hung up
         finally:
-            self._connections.discard(task)
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
