@@ -18,7 +18,7 @@ class HttpPod:
     or is about to get on a connection it took, and closes kept connections that are idle.
 
     It listens without `asyncio.start_server`, which forgets a connection that it took if it is closed in the same turn
-    of the event loop: the client waits for ever (https://github.com/python/cpython/issues/109564).
+    of the event loop: its client hears nothing (https://github.com/python/cpython/issues/109564).
     """
 
     def __init__(self, name: str, addresses: Iterable[str], ports: Iterable[int]) -> None:
