@@ -33,6 +33,7 @@ class _Found(NamedTuple):
     reply: Reply | None
     instead: tuple[Part, ...] = ()
     whole: bool = True
+    steps: int = 0  # of the ladder of record types, that were asked for
 
     @property
     def anybody(self) -> bool:
@@ -72,9 +73,6 @@ class Lookup(Steps[Exchange, Message, Answer]):
         self._memory.use(self._conf)
         self._deadline = now + self._settings.timeout
         self._ask_by(self._deadline)
-        self._next_types = self._held.rdtype is None and now >= self._memory.next_types_at
-        if self._next_types:
-            self._memory.next_types_at = now + AGAIN
         return self.begin(self._main(), now)
 
     def _ask_by(self, deadline: float) -> None:
@@ -135,12 +133,17 @@ class Lookup(Steps[Exchange, Message, Answer]):
         if failure is not None or not negatives:
             raise failure or refused[0]
         self._warnings += map(str, refused[:1])
-        return self._answer(self._nobody(negatives))
+        found = (yield from self._behind_nxdomain(negatives)) or self._nobody(negatives)
+        if found.anybody:
+            self._memory.name, self._memory.earlier_at = found.name, self.now + AGAIN
+        return self._answer(found)
 
     def _at_home(self, home: str, names: Sequence[str]) -> Task[Answer]:
         """One name is known: it is held, or remembered. The ones before it are asked again now and then."""
         memory = self._memory
         found = yield from self._candidate(home)
+        if not found.anybody:
+            found = (yield from self._behind_nxdomain([found])) or found
         remembered = memory.name == home
         verified = yield from self._verified(found)
         others = list(names[: names.index(home)] if remembered or found.anybody else (n for n in names if n != home))
@@ -183,6 +186,25 @@ class Lookup(Steps[Exchange, Message, Answer]):
             self._warnings = warnings
         return other
 
+    def _behind_nxdomain(self, negatives: Iterable[_Found]) -> Task[_Found | None]:
+        """Some servers say NXDOMAIN for a type that the name lacks, though it has others: before it is believed that
+        nobody is there, those are asked for. At the start and every 30 s, while nobody is held.
+        """
+        memory = self._memory
+        if self._held.rdtype is not None or self.now < memory.next_types_at:
+            return None
+        memory.next_types_at = self.now + AGAIN
+        for negative in negatives:
+            try:
+                while negative.steps < len(self._ladder()):
+                    found = yield from self._candidate(negative.name, negative.steps)
+                    if found.anybody:
+                        return found
+                    negative = found
+            except LookupFailed:
+                continue  # the NXDOMAIN stands
+        return None
+
     def _nobody(self, negatives: Sequence[_Found]) -> _Found:
         """Nobody there, under any name. A name that exists without such records (NODATA) says more than NXDOMAIN."""
         shown = min(negatives, key=lambda found: found.parts[0].nxdomain)
@@ -220,12 +242,13 @@ class Lookup(Steps[Exchange, Message, Answer]):
 
     # Record types.
 
-    def _candidate(self, name: str) -> Task[_Found]:
-        """All that one name of the search list says."""
+    def _candidate(self, name: str, after: int = 0) -> Task[_Found]:
+        """All that one name of the search list says, `after` so many steps of the ladder."""
         first: _Found | None = None
-        for rdtypes in self._ladder():
-            if rdtypes != (SRV,) and (found := self._by_hosts_file(name)):
-                pass
+        for step, rdtypes in enumerate(self._ladder()[after:], after + 1):
+            by_file = None if rdtypes == (SRV,) else self._by_hosts_file(name)
+            if by_file is not None:
+                found = by_file
             elif len(rdtypes) == 1:
                 reply = yield from self._servers.ask(self._qname(name), rdtypes[0])
                 found = _Found(name, ((yield from self._part(name, rdtypes[0], reply)),), reply)
@@ -235,10 +258,9 @@ class Lookup(Steps[Exchange, Message, Answer]):
                 if first is None or self._held.rdtype is None:
                     return found
                 return first._replace(instead=found.parts)
-            first = first or found
-            denied = found.reply is not None and found.reply.nxdomain
-            if denied and not self._next_types and not self._local:
-                break  # some servers say NXDOMAIN for a type that the name lacks, but most mean the name
+            first = (first or found)._replace(steps=step)
+            if found.reply is not None and found.reply.nxdomain and not self._local:
+                break
         assert first is not None
         return first
 
