@@ -219,7 +219,8 @@ class Servers:
         if negatives:
             told = ", ".join(f"{reply.server} says there are none" for reply in negatives)
             raise LookupFailed(
-                f"{name} {TYPE_NAMES[rdtype]}: {told}, which counts only from {trusted} or from all; {said}"
+                f"{name} {TYPE_NAMES[rdtype]}: {told}, but {said} (that there are none counts from {trusted}, or from "
+                "all servers)"
             )
         failed = Refused if refused.issuperset(self._conf.servers) else LookupFailed
         raise failed(f"{name} {TYPE_NAMES[rdtype]}: {said}")
