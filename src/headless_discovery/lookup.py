@@ -374,8 +374,8 @@ class Lookup(Steps[Exchange, Message, Answer]):
     def _srv_part(self, base: str, reply: Reply) -> Task[Part]:
         last = self._memory.services
         if last is not None and last.server == reply.server:
-            lacking = last.unconfirmed(reply.values, reply.message)
-            if lacking is not None and (not lacking or (yield from self._are_where_they_were(base, lacking))):
+            unseen = last.unconfirmed(reply.values, reply.message)
+            if unseen is not None and (not unseen or (yield from self._are_where_they_were(base, unseen))):
                 return Part(SRV, reply.ttl, last.members, complete=_srv_is_whole(reply))
         self._memory.services = None
         records = self._one_port_a_target([record for record in reply.values if record.target])
@@ -397,11 +397,11 @@ class Lookup(Steps[Exchange, Message, Answer]):
         members: dict[Key, Detail | None] = {
             (r.target, r.port): Detail(r.priority, weights[r], found[r.target]) for r in records
         }
-        settled = not any(addresses.lacks(self._settings.family) for addresses in found.values())
-        if settled and not (unwanted or self._usable.refused or self._warnings):
+        lacking = any(addresses.lacks(self._settings.family) for addresses in found.values())
+        if not (lacking or unwanted or self._usable.refused or self._warnings or Services.ambiguous(members)):
             wanted = FAMILIES[self._settings.family]
             size = SIZES[wanted[0]] if len(wanted) == 1 else None
-            self._memory.services = Services.unambiguous(reply.server, reply.values, members, size)
+            self._memory.services = Services(reply.server, reply.values, members, size)
         return Part(SRV, reply.ttl, members, complete=_srv_is_whole(reply))
 
     def _warn_of_gaps(self, base: str, records: Sequence[Srv], found: Mapping[str, Addresses]) -> None:
