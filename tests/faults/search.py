@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from headless_discovery import LookupFailed
 from headless_discovery.message import SERVFAIL, A
-from headless_discovery.testing import DNSServer
 from sansio import NS1, Client, Net, found, message, nxdomain
 
-from .matrix import NAME, World, asked, row
-
-SEARCH = ("moon.svc.cluster.local", "svc.cluster.local", "cluster.local")
-
-
-def _conf(w: World, *servers: DNSServer | str, options: str = "ndots:5", search: tuple[str, ...] = SEARCH) -> Path:
-    """A resolv.conf, put where it belongs by renaming it there, as kubelets do."""
-    lines = [f"nameserver {s if isinstance(s, str) else s.nameserver}" for s in servers]
-    new = w.tmp_path / "resolv.conf.new"
-    new.write_text("\n".join([*lines, f"search {' '.join(search)}" if search else "", f"options {options}", ""]))
-    path = w.tmp_path / "resolv.conf"
-    os.replace(new, path)
-    return path
-
+from .matrix import NAME, SEARCH, World, asked, row
 
 @row(
     "SERVFAIL for the right suffix, and a later one has a wildcard",
@@ -35,7 +20,7 @@ def _conf(w: World, *servers: DNSServer | str, options: str = "ndots:5", search:
 def wildcard_behind_servfail(w: World) -> None:
     w.dns.add_zone("example.com")
     w.dns.record("*.example.com", "A", 60, "10.6.6.6")
-    conf = _conf(w, w.dns, search=(SEARCH[0], "example.com"))
+    conf = w.conf(w.dns, search=(SEARCH[0], "example.com"))
     with w.fault("SERVFAIL", name=NAME):
         svc = w.make("headless-svc", nameservers=None, resolv_conf=str(conf))
         with pytest.raises(LookupFailed, match="SERVFAIL"):
@@ -66,7 +51,7 @@ def hit_after_a_failure() -> None:
 
 @row("A short name", "The search list in order; the name that hit is remembered and asked alone")
 def short_name(w: World) -> None:
-    conf = _conf(w, w.dns)
+    conf = w.conf(w.dns)
     with w.watch("headless-svc.moon", nameservers=None, resolv_conf=str(conf)) as svc:
         assert asked(w.dns) == [("headless-svc.moon.moon.svc.cluster.local", "A"), (NAME, "A")]
         w.dns.clear_queries()
@@ -77,7 +62,7 @@ def short_name(w: World) -> None:
 
 @row("The service goes to 0 pods", "No question leaves its suffix, however long")
 def no_pods(w: World) -> None:
-    conf = _conf(w, w.dns)
+    conf = w.conf(w.dns)
     with w.watch("headless-svc", nameservers=None, resolv_conf=str(conf), empty_grace=0) as svc:
         w.web.scale(0)
         for _ in range(5):
@@ -93,7 +78,7 @@ def no_pods(w: World) -> None:
 )
 def whole_name(w: World) -> None:
     w.pods(0)
-    conf = _conf(w, w.dns)
+    conf = w.conf(w.dns)
     with w.make(NAME, nameservers=None, resolv_conf=str(conf)) as svc:
         assert len(svc.peers()) == 0
         svc.refresh()
@@ -107,7 +92,7 @@ def whole_name(w: World) -> None:
     "The server on this machine is asked, as resolv.conf(5) has it; the set stays, and is right again when the file is",
 )
 def empty_file(w: World) -> None:
-    conf = _conf(w, w.dns)
+    conf = w.conf(w.dns)
     with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
         before = svc.peers()
         (w.tmp_path / "empty").write_text("")
@@ -116,32 +101,32 @@ def empty_file(w: World) -> None:
             svc.refresh()
         assert svc.peers() is before
         assert "127.0.0.1:53" in str(svc.status.error)
-        _conf(w, w.dns)
+        w.conf(w.dns)
         w.recovers(svc)
 
 
 @row("resolv.conf is replaced by rename, with another server", "The next lookup asks that one")
 def replaced(w: World) -> None:
-    conf = _conf(w, w.dns)
+    conf = w.conf(w.dns)
     other = w.server()
     moved = other.service("headless-svc", "moon", pods=["10.9.9.1"])
     with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
         before = w.dns.count()
-        _conf(w, other)
+        w.conf(other)
         w.settles(svc, moved.addresses)
         assert w.dns.count() == before
         w.gone.update(w.web.addresses)
-        _conf(w, w.dns)
+        w.conf(w.dns)
         w.settles(svc)
 
 
 @row("resolv.conf disappears while it is replaced", "What was read stays in use")
 def disappears(w: World) -> None:
-    conf = _conf(w, w.dns)
+    conf = w.conf(w.dns)
     with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
         conf.unlink()
         w.is_well(svc)
-        _conf(w, w.dns)
+        w.conf(w.dns)
         w.recovers(svc)
 
 
@@ -155,7 +140,7 @@ def missing(w: World) -> None:
     try:
         with pytest.raises(LookupFailed, match=r"resolv\.conf cannot be read"):
             svc.start()
-        _conf(w, w.dns)
+        w.conf(w.dns)
         svc.wait_for(3, 20)
         w.is_well(svc)
     finally:
@@ -167,7 +152,7 @@ def four_servers(w: World) -> None:
     gone = [w.server() for _ in range(3)]
     for server in gone:
         server.stop()
-    conf = _conf(w, *[f"127.0.0.1:{server.port}" for server in gone], w.dns)
+    conf = w.conf(*[f"127.0.0.1:{server.port}" for server in gone], w.dns)
     with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
         assert svc.status.queries == 4
         w.is_well(svc)
@@ -180,7 +165,7 @@ def four_servers(w: World) -> None:
 @row("`ndots:0`", "Every name is tried as it is first")
 def ndots_0(w: World) -> None:
     w.dns.add_zone(".")
-    conf = _conf(w, w.dns, options="ndots:0")
+    conf = w.conf(w.dns, options="ndots:0")
     with w.watch("headless-svc", nameservers=None, resolv_conf=str(conf)) as svc:
         assert asked(w.dns)[-1] == (NAME, "A")
         assert asked(w.dns)[0] == ("headless-svc", "A")
