@@ -67,13 +67,15 @@ def _fails_to_start(w: World, public: DNSServer, error: str, **options: Any) -> 
 
 @row(
     "The first server fails from the start in one way or another, the second says NXDOMAIN",
-    "`start()` and `resolve()` raise `LookupFailed`, which tells of both; no empty set. It starts when the first is back",
+    "`start()` and `resolve()` raise `LookupFailed`, which tells of both. It starts when the first is back",
 )
 def nxdomain_from_a_fallback_at_first(w: World) -> None:
     public = _public(w)
     for fault, said in BROKEN.items():
         with _broken(w, fault):
-            _fails_to_start(w, public, f"(?s){public.port} .*{w.dns.port} .*{said}|{w.dns.port} .*{said}.*{public.port}")
+            _fails_to_start(
+                w, public, f"(?s){public.port} .*{w.dns.port} .*{said}|{w.dns.port} .*{said}.*{public.port}"
+            )
 
 
 @row("The same for SRV records, both families and IPv6", "The same")
@@ -133,7 +135,10 @@ def nxdomain_from_a_fallback_after_silence(w: World) -> None:
         _fails_to_start(w, public, f"(?s){public.port} .*{w.dns.port} timed out", timeout=1.3)
 
 
-@row("The first packet to the first server is lost, the second says NXDOMAIN", "The first one is asked again: all is well")
+@row(
+    "The first packet to the first server is lost, the second says NXDOMAIN",
+    "The first one is asked again: all is well",
+)
 def one_lost_packet(w: World) -> None:
     public = _public(w)
     servers = [w.dns.nameserver, public.nameserver]
@@ -212,7 +217,10 @@ def nxdomain_from_all_at_first(w: World) -> None:
         assert (len(svc.peers()), svc.status.state, svc.status.error) == (0, "empty", None)
 
 
-@row("Two servers with different contents: the name is only on the second", "The first one's NXDOMAIN is believed: order counts")
+@row(
+    "Two servers with different contents: the name is only on the second",
+    "The first one's NXDOMAIN is believed: order counts",
+)
 def two_contents(w: World) -> None:
     other = w.server(zone="other.local")
     other.service("headless-svc", "moon", pods=["10.9.9.9"])

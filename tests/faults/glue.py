@@ -165,7 +165,7 @@ def dual_stack_700_in_order(w: World) -> None:
             assert svc.status.complete
 
 
-@row('`resolve()` of 700 dual-stack pods, with each `family`', "All 700")
+@row("`resolve()` of 700 dual-stack pods, with each `family`", "All 700")
 def dual_stack_700_once(w: World) -> None:
     w.pods(700, family="dual")
     for family in FAMILIES:

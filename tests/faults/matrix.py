@@ -118,9 +118,7 @@ class World:
         self._web = self.dns.service("headless-svc", "moon", pods=pods, **{"ports": {"http": 8080}, **options})
         return self._web
 
-    def conf(
-        self, *servers: DNSServer | str, options: str = "ndots:5", search: tuple[str, ...] = SEARCH
-    ) -> Path:
+    def conf(self, *servers: DNSServer | str, options: str = "ndots:5", search: tuple[str, ...] = SEARCH) -> Path:
         """A resolv.conf, put where it belongs by renaming it there, as kubelets do."""
         return write_conf(self.tmp_path, *servers, options=options, search=search)
 
@@ -265,7 +263,8 @@ class World:
         found, wanted = {peer.endpoint for peer in svc.peers()}, set(endpoints)
         lacking, too_many = wanted - found, found - wanted
         assert found == wanted, (
-            f"{len(lacking)} lacking: {sorted(lacking)[:5]}; {len(too_many)} too many: {sorted(too_many)[:5]}; {svc.status}"
+            f"{len(lacking)} lacking: {sorted(lacking)[:5]}; {len(too_many)} too many: {sorted(too_many)[:5]}; "
+            f"{svc.status}"
         )
 
     # The end.

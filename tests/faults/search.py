@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from headless_discovery import LookupFailed
+from headless_discovery import LookupFailed, resolvconf
 from headless_discovery.message import SERVFAIL, A
 from sansio import NS1, Client, Net, found, message, nxdomain
+from support.own import link_local
 
 from .matrix import NAME, SEARCH, World, asked, row
+
 
 @row(
     "SERVFAIL for the right suffix, and a later one has a wildcard",
@@ -170,3 +176,103 @@ def ndots_0(w: World) -> None:
         assert asked(w.dns)[-1] == (NAME, "A")
         assert asked(w.dns)[0] == ("headless-svc", "A")
         w.recovers(svc)
+
+
+@row(
+    "resolv.conf is replaced, and cannot be read once at that moment (no descriptor is free)",
+    "What was read stays in use; the next lookup reads the new one",
+)
+def unreadable_once(w: World) -> None:
+    conf = w.conf(w.dns)
+    other = w.server()
+    moved = other.service("headless-svc", "moon", pods=["10.9.9.1"])
+    with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
+        before = svc.peers()
+        w.conf(other)
+        tried = []
+        real = builtins.open
+
+        def no_descriptor(file: Any, *args: Any, **options: Any) -> Any:
+            if str(file) == str(conf) and not tried:
+                tried.append(file)
+                raise OSError(24, "Too many open files", file)
+            return real(file, *args, **options)
+
+        with w.monkeypatch.context() as patch:
+            patch.setattr(builtins, "open", no_descriptor)
+            patch.setattr(io, "open", no_descriptor)
+            assert svc.refresh() is before
+            assert tried
+            w.gone.update(w.web.addresses)
+            w.settles(svc, moved.addresses)
+
+
+@row("resolv.conf is a folder, or not to be read, for some lookups; then the old or a new file is there", "The same")
+def unreadable_for_a_while(w: World) -> None:
+    conf = w.conf(w.dns)
+    other = w.server()
+    other.service("headless-svc", "moon", pods=["10.9.9.1"])
+    with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
+        conf.unlink()
+        conf.mkdir()
+        for _ in range(3):
+            w.is_well(svc)
+        conf.rmdir()
+        w.conf(other)
+        w.gone.update(w.web.addresses)
+        w.settles(svc, ["10.9.9.1"])
+
+
+@row("`options use-vc`, and UDP is closed", "TCP from the start")
+def use_vc(w: World) -> None:
+    conf = w.conf(w.dns, options="ndots:5 use-vc")
+    for port in (8080, "http"):
+        with w.fault("unreachable"), w.watch("headless-svc", port, nameservers=None, resolv_conf=str(conf)) as svc:
+            w.is_well(svc)
+    assert w.dns.count(transport="udp") == 0
+    with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
+        w.conf(w.dns)
+        w.dns.clear_queries()
+        w.recovers(svc)
+        assert w.dns.count(transport="udp") > 0
+
+
+@row('`options use-vc` and `tcp="never"`', "UDP: what the program says counts more")
+def use_vc_and_never(w: World) -> None:
+    conf = w.conf(w.dns, options="use-vc ndots:5")
+    with w.watch(nameservers=None, resolv_conf=str(conf), tcp="never") as svc:
+        w.is_well(svc)
+    assert w.dns.count(transport="tcp") == 0
+
+
+@row("`nameserver fe80::1%eth0`: a link-local address with its interface", "Asked there, over UDP and TCP")
+def link_local_server(w: World) -> None:
+    server = w.server(host=link_local())
+    web = server.service("headless-svc", "moon", pods=["10.9.9.1", "10.9.9.2"])
+    conf = w.conf(server)
+    for tcp in ("auto", "always"):
+        for options in ({"nameservers": None, "resolv_conf": str(conf)}, {"nameservers": [server.nameserver]}):
+            with w.watch(tcp=tcp, **options) as svc:
+                w.is_well(svc, web.addresses)
+
+
+@row("The same, and the interface does not exist", "A failure that names the server; the next one answers")
+def link_local_server_elsewhere(w: World) -> None:
+    conf = w.conf("fe80::1%nowhere7", w.dns)
+    with w.watch(nameservers=None, resolv_conf=str(conf)) as svc:
+        w.is_well(svc)
+    conf = w.conf("fe80::1%nowhere7")
+    with pytest.raises(LookupFailed, match="fe80::1%nowhere7"):
+        w.resolve(nameservers=None, resolv_conf=str(conf))
+
+
+@row("Lines of resolv.conf with zone ids, `use-vc` and what cannot be used", "Each line for itself", virtual=True)
+def lines_of_resolv_conf() -> None:
+    from tempfile import NamedTemporaryFile
+
+    with NamedTemporaryFile("w") as file:
+        file.write("nameserver fe80::1%eth0\nnameserver not-one\nnameserver 10.96.0.10\noptions use-vc ndots:3\n")
+        file.flush()
+        conf = resolvconf.read(str(Path(file.name)))
+    assert [str(server) for server in conf.servers] == ["[fe80::1%eth0]:53", "10.96.0.10:53"]
+    assert conf.ndots == 3

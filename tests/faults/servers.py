@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from headless_discovery import LookupFailed
 from headless_discovery.message import A
 from headless_discovery.testing import DNSServer
 from sansio import NS1, NS2, SVC, Client, Net, Watch, a_part, found, nxdomain
@@ -173,10 +174,13 @@ def restart(w: World) -> None:
 
 
 @row(
-    "NXDOMAIN from a server of which nothing is known, at the first lookup",
-    "Believed: there is nothing to lose",
+    "NXDOMAIN at the first lookup, when no server is known to have the name",
+    "Believed of the first configured server, or of all; never of another one alone",
     virtual=True,
 )
 def nxdomain_at_first() -> None:
-    net = Net({NS1: lambda *_: None, NS2: lambda *_: nxdomain()})
+    net = Net({NS1: lambda *_: nxdomain(), NS2: lambda *_: None})
     assert Client(net).ask().parts[0].negative
+    assert {asked.server for asked in net.asked} == {NS1}
+    net = Net({NS1: lambda *_: None, NS2: lambda *_: nxdomain()})
+    assert isinstance(Client(net).outcome(), LookupFailed)
