@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from headless_discovery import LookupFailed
@@ -156,6 +158,28 @@ def any_behind_a_chain_without_edns_and_tcp(w: World) -> None:
                     assert len(svc.refresh()) == 48
         w.dns.remove_record("db.example.com")
         w.dns.remove_record("alias.example.com")
+
+
+@row(
+    "The chain's CNAMEs alone fill what UDP has room for without EDNS, and TCP is refused",
+    "The end of the chain is asked for: all peers of both families, complete",
+)
+def a_chain_that_fills_the_answer(w: World) -> None:
+    w.pods(["10.0.0.1+fd00::1", "10.0.0.2+fd00::2"], ports=None)
+    for links in (3, 4, 5, 6, 7):
+        names = [f"{number}{'x' * 55}.example.com" for number in range(links)] + [NAME]
+        for name, target in pairwise(names):
+            w.dns.record(name, "CNAME", 30, target)
+        with w.fault("tcp-refused"), w.fault("edns-formerr"):
+            for family in ("any", "auto", "ipv6"):
+                expected = [a for a in w.web.addresses if family == "any" or (":" in a) == (family == "ipv6")]
+                with w.watch(names[0], family=family) as svc:
+                    svc.refresh()
+                    assert sorted(svc.peers().addresses) == sorted(expected)
+                    assert svc.status.state == "fresh"
+                assert sorted(w.resolve(names[0], family=family).addresses) == sorted(expected)
+        for name in names[:-1]:
+            w.dns.remove_record(name)
 
 
 @row('The same with `family="auto"`, IPv4 or IPv6', "The peers of that family")

@@ -226,10 +226,7 @@ def pointer_bombs(w: World) -> None:
         w.recovers(svc)
 
 
-@row(
-    "Names of 255 bytes by compression, in 4,000 records",
-    "Read in no time, or refused; nothing grows. They are another name's: a failure",
-)
+@row("Names of 255 bytes by compression, in 4,000 records", "Read in no time: an answer for another name, a failure")
 def long_names(w: World) -> None:
     labels = join(*[b"a" * 60] * 3, suffix=b"\0")
 
@@ -237,8 +234,10 @@ def long_names(w: World) -> None:
         return x.reply(answer=[Record(labels, 1, 5, n.to_bytes(4, "big")) for n in range(0x0A000000, 0x0A000FA0)])
 
     with w.watch(tcp="always") as svc:
+        before = svc.peers()
         with w.fault(_edited(long)):
-            w.keeps(svc, "another name")
+            w.keeps(svc, "answers for another name")
+            assert svc.peers() is before
         w.recovers(svc)
 
 
