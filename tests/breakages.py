@@ -62,7 +62,7 @@ BREAKAGES = [
     Breakage("a shared hostname identifies", "model.py", "self.hostname is None or self._ambiguous or", "self.hostname is None or"),
     Breakage("accept any id", "wire.py", "if ident != self.ident or", "if"),
     Breakage("accept any question", "wire.py", "if data[12:end].lower() != self._question.lower():", "if False:"),
-    Breakage("a dashed target is taken at its word anywhere", "glue.py", "if target[0] not in HEX or not target.endswith(\".\" + base) or target.count(\".\") != base.count(\".\") + 1:", "if False:"),
+    Breakage("a dashed target is taken at its word anywhere", "glue.py", "if target[0] not in HEX or not target.endswith(\".\" + base) or target.count(\".\") != base.count(\".\") + 1:", "if False:", RULES),
     Breakage("link-local addresses get in", "settings.py", "if ip.is_link_local:", "if False:"),
     Breakage("a CNAME chain without end", "servers.py", "if hops > MAX_CNAMES:", "if hops > 100:"),
     Breakage("the TTL's top bit counts", "reader.py", "return rdtype, 0 if ttl & 0x8000_0000 else ttl, start, end", "return rdtype, ttl, start, end"),
