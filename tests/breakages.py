@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FAST = "tests/test_lookup.py tests/test_membership.py tests/test_reader.py tests/test_wire.py tests/test_model.py"
 REAL = "tests/test_twins.py tests/test_sync.py tests/test_aio.py tests/test_fork.py tests/test_watchers.py"
 
-RULES = "tests/test_glue.py tests/test_search.py tests/test_hosts.py tests/test_resolvconf.py tests/faults/test_matrix.py"
+RULES = (
+    "tests/test_glue.py tests/test_search.py tests/test_hosts.py tests/test_resolvconf.py tests/faults/test_matrix.py"
+)
 CONNECTIONS = "tests/test_connections.py tests/test_pickers.py tests/test_ticks.py tests/faults/test_matrix.py"
 
 

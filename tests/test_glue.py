@@ -281,7 +281,6 @@ class TestDashed:
         assert service.refresh() == PeerSet()
         assert "3 of 3 targets have no address for family='ipv4'" in service.error
 
-
     def test_a_name_elsewhere_that_looks_like_an_address_is_a_name(self) -> None:
         target = "fd00--1.elsewhere.example"
         service = Service(Zone({target: [v4(5)]}, shows={}))
