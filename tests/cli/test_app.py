@@ -117,7 +117,7 @@ def test_options_reach_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(asking, "HeadlessService", service)
     given = """--port http --protocol udp --family any --zone a --zone-policy pin --exclude-self --server 10.0.0.1
-        --server 10.0.0.2 --resolv-conf /x --tcp always --timeout 1 --min-ttl 2 --max-ttl 3 --answers sample
+        --server 10.0.0.2 --resolv-conf /x --hosts /h --tcp always --timeout 1 --min-ttl 2 --max-ttl 3 --answers sample
         --empty-grace 4 --max-stale 5 --allow-network 10.0.0.0/8 --allow-network fd00::/8 --max-peers 6"""
     reached = invoke("resolve", "name", *given.split()).exception
     assert isinstance(reached, Reached)
@@ -131,6 +131,7 @@ def test_options_reach_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
             "exclude_self": True,
             "nameservers": ["10.0.0.1", "10.0.0.2"],
             "resolv_conf": "/x",
+            "hosts": "/h",
             "tcp": "always",
             "timeout": 1.0,
             "min_ttl": 2.0,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headless_discovery import fallback, lookup, membership, reader, wire
+from headless_discovery import fallback, glue, lookup, membership, reader, wire
 from headless_discovery.errors import LookupFailed
 from headless_discovery.message import Message
 
@@ -126,7 +126,7 @@ def believe_nothing(self: membership.Membership, error: LookupFailed, now: float
     ("where", "name", "replacement"),
     [
         (membership.Membership, "failed", believe_nothing),
-        (lookup.Lookup, "_usable", lambda self, addresses, server: list(addresses)),
+        (glue.Usable, "__call__", lambda self, addresses, server: list(addresses)),
         (lookup.Lookup, "_srv_part", None),  # a TypeError comes out
     ],
     ids=["a failure that empties", "metadata addresses", "another error"],

@@ -74,6 +74,14 @@ class Asking:
     resolv_conf: Annotated[
         str | None, typer.Option(metavar="FILE", help="Instead of /etc/resolv.conf.", rich_help_panel=WHOM)
     ] = None
+    hosts: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="The hosts file, which address lookups read before they ask DNS; '' for none.",
+            rich_help_panel=WHOM,
+        ),
+    ] = "/etc/hosts"
     tcp: Annotated[
         Tcp, typer.Option(help="'auto' is UDP first, then TCP where an answer was cut.", rich_help_panel=WHOM)
     ] = "auto"
@@ -133,6 +141,7 @@ class Asking:
             exclude_self=self.exclude_self,
             nameservers=self.server or None,
             resolv_conf=self.resolv_conf,
+            hosts=self.hosts or None,
             tcp=self.tcp,
             timeout=self.timeout,
             min_ttl=self.min_ttl,

@@ -161,7 +161,7 @@ def told(target: str, *, json: bool) -> Iterator[None]:
 
 _OPTION_OF = {"nameservers": "server", "allow_networks": "allow-network"}
 _KEYWORD = re.compile(
-    r"\b(port|protocol|family|zone_policy|zone|nameservers|resolv_conf|tcp|timeout|answers|allow_networks|max_peers"
+    r"\b(port|protocol|family|zone_policy|zone|nameservers|resolv_conf|hosts|tcp|timeout|answers|allow_networks|max_peers"
     r"|min_ttl|max_ttl|empty_grace|max_stale|exclude_self)=(?:'([^']*)'|\"([^\"]*)\"|([\w.]+))?"
 )
 
