@@ -11,6 +11,9 @@ from .message import NOERROR, NXDOMAIN, Message, WireError
 
 EDNS_SIZE = 1232  # what passes any path unfragmented (DNS Flag Day 2020)
 
+# What dnspython reads may take it some 2 ms at most with so many octets, and ten times as long with twice as many.
+FALLBACK_SIZE = 256
+
 _HEADER = struct.Struct("!HHHHHH")
 _RD, _QR, _OPCODE = 0x0100, 0x8000, 0x7800
 # Root owner, type OPT, our UDP size, no extended rcode, version 0, no options (RFC 6891, 6.1.2).
@@ -58,7 +61,9 @@ def read(data: bytes) -> Message:
     """Parse one message. Raises `WireError`."""
     try:
         return reader.read(data)
-    except reader.Unusual:
+    except reader.Unusual as unusual:
+        if len(data) > FALLBACK_SIZE:
+            raise WireError(str(unusual)) from None
         from . import fallback
 
         return fallback.read(data)
