@@ -55,6 +55,7 @@ _seen: dict[bytes | tuple[bytes, str | None], str] = {}
 _seen_srv: dict[bytes, Srv] = {}
 _SEEN_MAX = 16_384
 _UNKNOWN = None, 0
+_NOBODY = "", False
 _new = tuple.__new__
 
 
@@ -99,6 +100,8 @@ class _Reader:
         if questions:
             _, at = self.name(at)
             at += 4
+            if at > len(data):
+                raise WireError("it ends in the middle of the question")
         message = Message(flags & 0xF, bool(flags & 0x0400), bool(flags & 0x0200), bool(flags & 0x0080), len(data))
         try:
             at = self.answers(at, answers, message)
@@ -303,7 +306,7 @@ class _Reader:
                     else:
                         first = target[0]
                         label, rest = target[1 : first + 1], target[first + 1 :]
-                        parent, everywhere = parents.get(rest, _UNKNOWN)
+                        parent, everywhere = parents.get(rest, _NOBODY)
                         if parent and 0 < first < 64 and not label.translate(None, _PLAIN):
                             name = f"{label.decode('ascii').lower()}.{parent}"
                             names[start + 6] = name, end
@@ -363,8 +366,10 @@ class _Reader:
             known = names.get(pointer)
             if known is None:
                 if depth >= _POINTERS:
-                    raise Unusual("a name that leads through many pointers")
+                    raise WireError("a name that leads through too many pointers")
                 known = self.name(pointer, depth + 1)
+                if known[1] > start:
+                    raise WireError("a name that points into itself")
             suffix = known[0]
             if not ends:
                 self.spend(_NAME)
