@@ -11,7 +11,7 @@ import pytest
 
 from headless_discovery import HeadlessService
 from headless_discovery.asker import Askers
-from headless_discovery.connections import AGE_SPREAD, KEPT, MAX_AGE, Connection, Connections
+from headless_discovery.connections import AGE_SPREAD, KEPT, MAX_AGE, STRANGERS, Connection, Connections
 from headless_discovery.service import Service
 from headless_discovery.target import Server
 from headless_discovery.testing import DNSServer
@@ -92,13 +92,14 @@ class Asking:
     def __init__(self) -> None:
         self.heard: list[bytes] = []
         self.problem = ""
+        self.answer: bytes | None = None  # None: whatever comes
 
     def alive(self) -> None:
         pass
 
     def received(self, message: bytes) -> bool:
         self.heard.append(message)
-        return True
+        return self.answer in (None, message)
 
     def lost(self, problem: str) -> None:
         self.problem = problem
@@ -155,6 +156,15 @@ def test_one_with_more_than_the_answer_does_not_wait(talk: Talk, rest: bytes) ->
     talk.write(frame(b"an answer") + rest)
     assert talk.asking.heard == [b"an answer"]
     assert not talk.ours.wait(lambda _: None)
+
+
+@pytest.mark.parametrize("strangers", [STRANGERS - 1, STRANGERS, 30_000])
+def test_many_messages_that_answer_nothing_end_it(talk: Talk, strangers: int) -> None:
+    """64 KiB may be thirty thousand empty messages, and each of them takes as long as another."""
+    talk.asking.answer = b"an answer"
+    talk.write(frame(b"") * strangers + frame(b"an answer"))
+    assert len(talk.asking.heard) == min(strangers + 1, STRANGERS)
+    assert ("answer nothing" in talk.asking.problem) == (strangers >= STRANGERS)
 
 
 def test_one_that_is_too_old_does_not_wait(talk: Talk) -> None:

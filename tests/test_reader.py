@@ -1,9 +1,10 @@
-"""The fast reader against dnspython: the same data, or a refusal, which hands the message to dnspython."""
+"""The fast reader against dnspython: the same data, whatever else is in the message; and how much work it may be."""
 
 from __future__ import annotations
 
 import random
 import struct
+import sys
 from contextlib import suppress
 
 import dns.flags
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 
 from headless_discovery import fallback, reader
 from headless_discovery.message import AAAA, SRV, A, Message, WireError
-from headless_discovery.wire import read
+from headless_discovery.wire import FALLBACK_SIZE, read
+from support import hostile
+from support.oracle import oracle
 
 SVC = "headless-svc.moon.svc.cluster.local."
 
@@ -31,7 +34,8 @@ def made(answer=(), authority=(), additional=(), *, name=SVC, rdtype="A", rcode=
         (response.authority, authority),
         (response.additional, additional),
     ):
-        section += [dns.rrset.from_text(*rrset) for rrset in rrsets]
+        for rrset in rrsets:  # one by one, in this order
+            section.append(dns.rrset.from_text(*rrset))
     return response.to_wire(max_size=65535) if compress else uncompressed(response)
 
 
@@ -129,30 +133,156 @@ def test_two_owners_in_one_section_are_told_apart(count):
         same(reader.read(odd), fallback.read(odd))
 
 
-@pytest.mark.parametrize(
-    "rrset",
-    [
-        (SVC, 5, "IN", "TXT", '"x"'),
-        (SVC, 5, "CH", "A", "a.b. 1"),
-        ("sp\\032ace.", 5, "IN", "A", "10.0.0.1"),
-        ("d\\.ot.", 5, "IN", "A", "10.0.0.1"),
-    ],
+STRANGERS = {
+    "TXT": (SVC, 5, "IN", "TXT", '"x"', '"y"'),
+    "CH": (SVC, 5, "CH", "A", "a.b. 1"),
+    "RRSIG": (SVC, 5, "IN", "RRSIG", "A 8 2 5 20300101000000 20200101000000 1 a.b. AAAA"),
+    "DNAME": ("b.", 5, "IN", "DNAME", "c."),
+    "HTTPS": (SVC, 5, "IN", "HTTPS", "1 . alpn=h2"),
+    "an unknown type": (SVC, 5, "IN", "TYPE65399", "\\# 3 010203"),
+    "no data": (SVC, 5, "IN", "TYPE65399", "\\# 0"),
+}
+
+
+@pytest.mark.parametrize("where", ["before", "between", "behind"])
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_what_is_not_read_is_stepped_over(stranger, where):
+    """In all three sections, wherever it stands."""
+    mine = [(SVC, 5, "IN", "A", *ADDRESSES[:2]), (SVC, 5, "IN", "A", ADDRESSES[2])]
+    glue = [("x." + SVC, 5, "IN", "A", ADDRESSES[3]), ("y." + SVC, 5, "IN", "A", ADDRESSES[4])]
+    soa = [("b.", 5, "IN", "SOA", "ns. host. 1 2 3 4 5"), ("b.", 5, "IN", "NS", "ns.")]
+
+    def among(rrsets):
+        at = {"before": 0, "between": 1, "behind": 2}[where]
+        return [*rrsets[:at], STRANGERS[stranger], *rrsets[at:]]
+
+    wire = made(among(mine), among(soa), among(glue), edns=0)
+    found = reader.read(wire)
+    same(found, oracle(wire))
+    plain = reader.read(made(mine, soa, glue, edns=0))
+    plain.size = found.size
+    same(found, plain)
+
+
+def test_a_signature_is_stepped_over():
+    """TSIG (RFC 8945) is of class ANY, and dnspython wants its key."""
+    data = b"\x08hmac-md5\7sig-alg\3reg\3int\0" + bytes(6) + b"\1\x2c\0\4abcd" + bytes(6)
+    tsig = b"\3key\0" + struct.pack("!HHIH", 250, 255, 0, len(data)) + data
+    wire = PLAIN["3 A"]
+    signed = wire[:10] + (1).to_bytes(2, "big") + wire[12:] + tsig
+    assert reader.read(signed).answer == reader.read(wire).answer
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 65535), st.binary(max_size=40)), max_size=5),
+    st.integers(0, 2),
 )
-def test_the_unusual_is_dnspythons(rrset):
-    wire = made([rrset])
-    with pytest.raises(reader.Unusual):
-        reader.read(wire)
-    same(read(wire), fallback.read(wire))
+def test_options_are_stepped_over(options, records):
+    """RFC 6891, 6.1.2: any number of them, known or not; the extended rcode before them counts."""
+    data = b"".join(struct.pack("!2H", code, len(value)) + value for code, value in options)
+    plain = made([(SVC, 5, "IN", "A", *ADDRESSES[: records + 1])], rcode=16, edns=0)
+    assert plain[-2:] == b"\0\0"
+    wire = plain[:-2] + len(data).to_bytes(2, "big") + data
+    found = reader.read(wire)
+    same(found, oracle(wire))
+    assert found.rcode == 16
+    for broken in (wire[:-1], wire + b"\0", plain[:-2] + (len(data) + 1).to_bytes(2, "big") + data):
+        with pytest.raises(WireError):
+            reader.read(broken)
+
+
+def test_an_extended_error_makes_no_difference():
+    """RFC 8914: 1000 addresses with one are read in bulk, too."""
+    rrset = (SVC, 5, "IN", "A", *ADDRESSES[:1000])
+    plain = made([rrset], edns=0)
+    error = struct.pack("!3H", 15, 9, 3) + b"Stale"
+    wire = plain[:-2] + len(error).to_bytes(2, "big") + error
+    assert calls(plain) == calls(wire) < 150
+    assert read(wire).answer == read(plain).answer
+
+
+def test_several_soas_and_cnames():
+    """There may be one of each (RFC 2308, 3; RFC 2181, 10.1). Of several, the lowest times, and the first name."""
+    soas = ["ns. host. 1 2 3 4 9", "ns. host. 1 2 3 4 5", "ns. host. 1 2 3 4 7"]
+    wire = made(
+        authority=[(f"{zone}.", ttl, "IN", "SOA", soa) for zone, ttl, soa in zip("abc", (7, 8, 6), soas, strict=True)]
+    )
+    assert reader.read(wire).soa == oracle(wire).soa == fallback.read(wire).soa == (6, 5)
+    owner = struct.pack("!HHHIH", 0xC00C, 5, 1, 5, 3)
+    wire = b"\0\1\x84\0\0\1\0\2\0\0\0\0\1a\0\0\1\0\1" + owner + b"\1b\0" + owner + b"\1c\0"
+    for reads in (reader.read, oracle, fallback.read):
+        assert reads(wire).answer["a", 5].values == ["b", "c"]
+
+
+octets = st.one_of(
+    st.binary(min_size=1, max_size=63),
+    st.sampled_from([b"10.0.0.1", b"fd00::1", b"a b", b"a\\b", b"@$;()", b"\xff\0", b".", b"A.", b'"', b"-_"]),
+)
+
+
+@given(st.lists(st.lists(octets, min_size=1, max_size=4), min_size=1, max_size=4), st.booleans())
+@example([[b"fd00::1"], [b"10", b"0", b"0", b"1"], [b"10.0.0.1"]], False)
+@example([[b"\xff" * 63, b"\xff" * 63, b"\xff" * 63]], True)
+def test_any_octets_in_a_name_are_escaped_as_dnspython_does_it(names, compress):
+    """RFC 1035, 5.1. As owner, target and glue; twice, as some of it is remembered."""
+    names = [dns.name.Name([*labels, b""]) for labels in names if sum(map(len, labels)) + len(labels) < 255]
+    rrsets = [(name, 5, "IN", "SRV", f"0 1 80 {name}") for name in names]
+    wire = made(rrsets, additional=[(name, 5, "IN", "A", "10.0.0.1") for name in names], compress=compress)
+    for _ in range(2):
+        same(reader.read(wire), oracle(wire))
+
+
+def led_through(pointers: int) -> bytes:
+    """An address whose owner leads through pointers that no other name does, out of a record that is stepped over."""
+    at = 12 + 7 + 11  # behind the header, the question and the fixed part of the record
+    places = [at, *range(at + 3, at + 3 + 2 * pointers, 2)]
+    data = b"\1a\0" + b"".join(map(hostile.pointer, places[:-1]))
+    hidden = hostile.record(b"\0", hostile.UNKNOWN, data)
+    return hostile.message([[hidden, hostile.record(hostile.pointer(places[-1]), A, b"\x0a\0\0\1")], [], []], b"\1x\0")
+
+
+@pytest.mark.parametrize("pointers", [0, 1, 14, 15, 16, 17, 200])
+def test_a_name_leads_through_as_many_pointers_as_for_dnspython(pointers):
+    differ(led_through(pointers))
+
+
+def test_what_nobody_answers_with_is_dnspythons_where_it_is_small():
+    """Another opcode, and several questions. A query believes neither, see TestWhoIsBelieved."""
+    notify, two = bytearray(PLAIN["3 A"]), bytearray(made([(SVC, 5, "IN", "A", "10.0.0.1")]))
+    notify[2] |= 4 << 3
+    two[5], two[12:12] = 2, b"\1x\0\0\1\0\1"
+    two[-16:-14] = b"\xc0\x13"
+    for wire in map(bytes, (notify, two)):
+        with pytest.raises(reader.Unusual):
+            reader.read(wire)
+        assert len(wire) <= FALLBACK_SIZE
+        same(read(wire), fallback.read(wire))
+    large = PLAIN["EDNS"][:2] + bytes([PLAIN["EDNS"][2] | 4 << 3]) + PLAIN["EDNS"][3:]
+    assert len(large) > FALLBACK_SIZE
+    assert fallback.read(large).answer
+    with pytest.raises(WireError, match="opcode"):
+        read(large)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_with_tc_what_is_whole_is_read(kind):
+    """Some servers cut where the datagram ends, in the middle of a record, and leave the counts as they were."""
+    wire = PLAIN[kind]
+    wire = wire[:2] + bytes([wire[2] | 2]) + wire[3:]
+    for end in range(len(wire)):
+        differ(wire[:end])
+    differ(wire + b"\0")
 
 
 def test_pointer_loops_end():
     base = bytearray(made([(SVC, 5, "IN", "A", "10.0.0.1")]))
-    at = base.index(b"\xc0\x0c")
+    at = base.index(b"\xc0\x0c", 12)
+    base[:2] = b"\xff\xff"  # the id, which is no name at offset 0
     for target in (at, at + 1, 12, 0, 0x3FFF):
         base[at : at + 2] = (0xC000 | target).to_bytes(2, "big")
         try:
             reader.read(bytes(base))
-        except reader.Unusual:
+        except WireError:
             continue
         assert target == 12
 
@@ -167,7 +297,7 @@ def test_a_staircase_of_pointers_ends():
         wire += b"\1a" + (b"\0" if previous is None else (0xC000 | previous).to_bytes(2, "big"))
         wire += b"\0\1\0\1\0\0\0\5\0\4\x0a\0\0\1"
         previous = here
-    with pytest.raises(reader.Unusual):
+    with pytest.raises(WireError):
         reader.read(bytes(wire))
 
 
@@ -187,18 +317,18 @@ def test_a_pointer_is_remembered_as_nothing():
 
 
 def differ(wire: bytes) -> None:
-    """Same data, or a refusal by the fast one; nothing but `WireError` from both together."""
+    """Same data, or a refusal by both; nothing but `WireError` comes out."""
     try:
         fast = reader.read(wire)
     except reader.Unusual:
         with suppress(WireError):
             read(wire)
-        return
-    try:
-        slow = fallback.read(wire)
-    except WireError as error:
-        raise AssertionError(f"the fast reader takes what dnspython refuses: {error}") from error
-    same(fast, slow)
+    except WireError:
+        assert oracle(wire) is None, "dnspython takes what the fast reader refuses"
+    else:
+        slow = oracle(wire)
+        assert slow is not None, "the fast reader takes what dnspython refuses"
+        same(fast, slow)
 
 
 @given(st.binary(max_size=200))
@@ -291,5 +421,89 @@ def test_a_pointer_is_no_label():
         at = len(wire)
         wire += target + b"\xc0\x12" + b"\7" * 191 + struct.pack("!H", 0xC000 | at)
         wire += struct.pack("!HHIH", 1, 1, 5, 4) + b"\x0a\6\6\6"
-        with pytest.raises(reader.Unusual):
+        with pytest.raises(WireError):
             reader.read(wire)
+
+
+def calls(wire: bytes) -> int:
+    """Calls of functions and methods, of C's too: each step of a loop in the reader has at least one."""
+    found = 0
+
+    def count(frame, event, argument):
+        nonlocal found
+        found += event in ("call", "c_call")
+
+    reader._seen.clear()
+    reader._seen_srv.clear()
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        with suppress(WireError):
+            read(wire)
+    finally:
+        sys.setprofile(before)
+    return found
+
+
+HONEST, HOSTILE = hostile.honest(), hostile.hostile()
+MOST_CALLS = 30_000  # the honest ones take up to 20,300
+
+
+@pytest.mark.parametrize("kind", HONEST)
+def test_the_largest_answers_are_read(kind):
+    """Where nothing of them was seen before, which is the most work."""
+    reader._seen.clear()
+    reader._seen_srv.clear()
+    same(reader.read(HONEST[kind]), oracle(HONEST[kind]))
+    assert calls(HONEST[kind]) < MOST_CALLS
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_message_is_more_work_than_the_largest_answers(kind, monkeypatch):
+    def refuse(data):
+        raise AssertionError("dnspython was asked")
+
+    monkeypatch.setattr(fallback, "read", refuse)
+    assert calls(HOSTILE[kind]) < MOST_CALLS
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_message_is_compared_in_bulk_again_and_again(kind, monkeypatch):
+    compared = 0
+    honest = reader._Reader.addresses
+
+    def addresses(self, at, fixed, end, ttl, count):
+        nonlocal compared
+        before = self.misses
+        found = honest(self, at, fixed, end, ttl, count)
+        if found[2] > 1 or self.misses > before:
+            compared += min(len(self.data) - at, count * (end - at))
+        return found
+
+    monkeypatch.setattr(reader._Reader, "addresses", addresses)
+    with suppress(WireError):
+        reader.read(HOSTILE[kind])
+    assert compared <= 8 * len(HOSTILE[kind])
+
+
+def test_what_others_left_is_forgotten_not_kept_for_ever(monkeypatch):
+    """The names of one message at a time are remembered beyond the most."""
+    monkeypatch.setattr(reader, "_SEEN_MAX", 100)
+    for number in range(20):
+        wire = made([(SVC, 5, "IN", "SRV", *(f"0 1 80 w{number}-{i}.{SVC}" for i in range(30)))], rdtype="SRV")
+        reader.read(wire)
+        reader.read(uncompressed(dns.message.from_wire(wire)))
+        assert max(len(reader._seen), len(reader._seen_srv)) < 200
+        same(reader.read(wire), oracle(wire))
+
+
+def test_too_much_is_said():
+    wire = HOSTILE["SRV to 6 labels never seen, answer"]
+    reader._seen.clear()
+    reader._seen_srv.clear()
+    with pytest.raises(WireError, match="more names and records"):
+        read(wire)
+    for _ in range(5):  # what was read of it is known
+        with suppress(WireError):
+            read(wire)
+    assert len(read(wire).answer[SVC[:-1], SRV].values) > 1000

@@ -14,6 +14,7 @@ from .ticks import Clock, Handle
 from .wire import Frames, frame
 
 MAX_READ = 65_535
+STRANGERS = 16  # messages that answer nothing, of those that came at once, until the connection is given up
 MAX_AGE, AGE_SPREAD = 60.0, 0.2  # seconds; so the connections of a fleet do not end together
 KEPT = 4  # to each server; what else comes back is closed
 _random = random.SystemRandom()  # not the user's, who may have seeded it
@@ -159,8 +160,11 @@ class Connection:
             return
         user = self._user
         user.alive()
-        for message in self._frames.feed(data):
+        for number, message in enumerate(self._frames.feed(data), 1):
             if user.received(message):
+                return
+            if number >= STRANGERS:
+                self._lost("sent many messages that answer nothing by TCP")
                 return
 
 

@@ -1,4 +1,4 @@
-"""dnspython reads what `reader` does not recognise: rare record types, odd names, messages cut in mid-record."""
+"""dnspython reads what the reader finds unusual, where it is small: other opcodes, and several questions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read(data: bytes) -> Message:
         raise WireError("shorter than a header")
     flags = int.from_bytes(data[2:4], "big")
     try:
-        parsed = dns.message.from_wire(data, continue_on_error=bool(flags & _TC))
+        parsed = dns.message.from_wire(data, one_rr_per_rrset=True, continue_on_error=bool(flags & _TC))
     except Exception as error:  # garbage raises anything from ValueError to struct.error, beside DNSException
         raise WireError(f"{type(error).__name__}: {error}") from None
     message = Message(
@@ -35,8 +35,10 @@ def read(data: bytes) -> Message:
     for rrset in parsed.answer:
         if rrset.rdclass != 1 or rrset.rdtype not in (A, AAAA, SRV, CNAME):
             continue
-        name = normal_name(rrset.name.to_text())
-        message.answer[name, int(rrset.rdtype)] = RRset(_ttl(rrset.ttl), [_value(rdata) for rdata in rrset])
+        name, ttl = normal_name(rrset.name.to_text()), _ttl(rrset.ttl)
+        held = message.answer.setdefault((name, int(rrset.rdtype)), RRset(ttl, []))
+        held.ttl = min(held.ttl, ttl)
+        held.values += map(_value, rrset)
     # Address records show that the answer section before them is whole, see Lookup; but not where some of it is broken.
     broken = parsed.errors and sum(map(len, parsed.answer)) < int.from_bytes(data[6:8], "big")
     for rrset in () if broken else parsed.additional:
@@ -44,8 +46,12 @@ def read(data: bytes) -> Message:
             name = normal_name(rrset.name.to_text())
             message.glue.setdefault(name, []).extend(packed_address(rdata.address) for rdata in rrset)
     for rrset in parsed.authority:
+        if rrset.rdclass != 1:
+            continue
         if rrset.rdtype == SOA:
-            message.soa = (_ttl(rrset.ttl), _ttl(rrset[0].minimum))
+            ttl, minimum = _ttl(rrset.ttl), _ttl(rrset[0].minimum)
+            before = message.soa or (ttl, minimum)
+            message.soa = (min(ttl, before[0]), min(minimum, before[1]))
         elif rrset.rdtype == NS:
             message.has_ns = True
     return message

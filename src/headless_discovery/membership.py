@@ -94,7 +94,7 @@ class _Scope:
         self._drawn: frozenset[Key] | None = None  # the last incomplete answer
         self._last_seen: dict[Key, float] = {}  # answers="sample" only
         self._emptiness = _Emptiness(self._settings.empty_grace)
-        self._gone: dict[Key, None] = {}  # lately removed, oldest first
+        self._gone: dict[Key, Detail | None] = {}  # lately removed, oldest first
         self._flaps: deque[bool] = deque(maxlen=FLAP_WINDOW)
         self._judged: Members = self.members  # these members, and whether all of them have their addresses
         self._all_glue = True
@@ -123,7 +123,7 @@ class _Scope:
                 self._flaps.append(False)
                 self.complete, self.grew = self._has_all_glue(), False
                 return self.rdtype == SRV and before != self.latest
-            came_back = any(key in self._gone for key in part.members if key not in self.members)
+            came_back = any(self._as_it_was(key, part) for key in part.members if key not in self.members)
             self._flaps.append(came_back and len(before) == len(part.members))
             changed = self._join(part, now)
             changed |= self._left_by_complete_answer(part, now)
@@ -138,6 +138,13 @@ class _Scope:
         self._forget_young(now)
         # Which target an endpoint goes by depends on the newest answer.
         return changed or (self.rdtype == SRV and before != self.latest)
+
+    def _as_it_was(self, key: Key, part: Part) -> bool:
+        """A member that was removed is back. One with other addresses is another pod of that name."""
+        if key not in self._gone:
+            return False
+        before, now = self._gone[key], part.members[key]
+        return before is None or now is None or before.addresses == now.addresses
 
     def _has_all_glue(self) -> bool:
         if self.rdtype == SRV and self._judged is not self.members:
@@ -265,12 +272,12 @@ class _Scope:
     def _remove(self, keys: Collection[Key]) -> bool:
         if not keys:
             return False
-        gone = set(keys)
+        gone, before = set(keys), self.members
         self.members = {key: detail for key, detail in self.members.items() if key not in gone}
         for key in keys:
             for notes in (self._first_seen, self._missed_at, self._absent, self._last_seen):
                 notes.pop(key, None)
-            self._gone[key] = None
+            self._gone[key] = before[key]
         while len(self._gone) > max(64, len(self.members)):
             del self._gone[next(iter(self._gone))]
         return True

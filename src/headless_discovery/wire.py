@@ -11,6 +11,10 @@ from .message import NOERROR, NXDOMAIN, Message, WireError
 
 EDNS_SIZE = 1232  # what passes any path unfragmented (DNS Flag Day 2020)
 
+# Octets that dnspython may be given. At worst it takes some milliseconds for so many, and six times as long for twice
+# as many: measured with records whose two names are pointers to one of dozens of labels.
+FALLBACK_SIZE = 128
+
 _HEADER = struct.Struct("!HHHHHH")
 _RD, _QR, _OPCODE = 0x0100, 0x8000, 0x7800
 # Root owner, type OPT, our UDP size, no extended rcode, version 0, no options (RFC 6891, 6.1.2).
@@ -58,7 +62,9 @@ def read(data: bytes) -> Message:
     """Parse one message. Raises `WireError`."""
     try:
         return reader.read(data)
-    except reader.Unusual:
+    except reader.Unusual as unusual:
+        if len(data) > FALLBACK_SIZE:
+            raise WireError(str(unusual)) from None
         from . import fallback
 
         return fallback.read(data)
