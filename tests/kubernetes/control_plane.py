@@ -272,10 +272,13 @@ class ControlPlane:
         high, low = divmod(self._nameservers + 10, 250)
         return f"10.96.{high}.{low}"
 
-    def resolv_conf(self, namespace: str, nameserver: str) -> Path:
-        """A file as the kubelet writes it for pods of this namespace (`dnsPolicy: ClusterFirst`)."""
+    def resolv_conf(self, namespace: str, nameserver: str, *fallbacks: str) -> Path:
+        """A file as the kubelet writes it for pods of this namespace (`dnsPolicy: ClusterFirst`); with `fallbacks`, as
+        some write it by `dnsConfig: {nameservers: [...]}`.
+        """
         path = self.folder / f"resolv.conf-{namespace}-{nameserver}"
-        path.write_text(f"search {namespace}.svc.{ZONE} svc.{ZONE} {ZONE}\nnameserver {nameserver}\noptions ndots:5\n")
+        servers = "".join(f"nameserver {server}\n" for server in (nameserver, *fallbacks))
+        path.write_text(f"search {namespace}.svc.{ZONE} svc.{ZONE} {ZONE}\n{servers}options ndots:5\n")
         return path
 
     @contextmanager
