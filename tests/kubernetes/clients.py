@@ -107,7 +107,7 @@ class Client:
         for when, address, age in self.removals:
             kinds, own = ("SRV", "AAAA" if ":" in address else "A"), self._names[address]
             asked = sorted([*ours, *by_name.get(own or "", ())], key=lambda m: m.time)
-            before = [m for m in asked if m.time <= when and m.qtype in kinds]
+            before = [m for m in asked if when - age <= m.time <= when and m.qtype in kinds]
             if not evidence(reversed(before), address, own, 2 if age < YOUNG else 1):
                 said = "; ".join(f"{m.qtype} {sorted(m.addresses)[:12]}" for m in before[-3:])
                 wrong.append(f"{self}: {address} dropped, but DNS did not say so: {said}")
@@ -124,20 +124,24 @@ class Client:
 
 def evidence(newest_first: Iterable[Message], address: str, own: str | None, wanted: int) -> bool:
     """Whether these answers allow to drop the address: so many complete ones without it, or what else counts. `own`
-    is the name of the pod that had it.
+    is the name of the pod that had it, where SRV records gave it.
     """
     negative = missing = cut = 0
     for message in newest_first:
         if message.rcode not in (0, 3) or (message.truncated and not message.tcp):
             continue  # decides nothing
-        if message.name == own:
+        if own is not None and message.name == own:
             return address not in message.addresses
         if message.negative:
             negative += 1
-        elif address in message.addresses or address in message.spelled:
-            return False
         elif message.qtype == "SRV" and own in message.targets and not _shows_others(message, own, address):
+            if address in message.addresses:
+                return False
             continue  # the pod is there; its address is for others to tell (RFC 2782: additional records are optional)
+        elif address in message.addresses or address in message.spelled:
+            if own is None:
+                return False
+            continue  # SRV answers tell who is there, these only where; and caches may hold them for longer
         elif message.truncated and message.qtype != "SRV":  # cut by chance; of SRV answers only glue is cut here
             cut += 1
         else:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from headless_discovery import Change, LookupFailed, aresolve, resolve
-from support.twins import both_twins
+from support.twins import Twin, both_twins
 
 from . import objects
 from .clients import Client, Clients
@@ -37,8 +37,10 @@ CHURN_EVERY = 5.0  # s, in two of the services
 CHURN = 5  # so many pods move, as many leave, and as many come back
 QUERIES = 60  # at most, in a refresh
 KNOWN_WITHIN = {"statefulset": 20, "deployment": 3}  # lookups
-SETTLES_WITHIN = 5  # lookups after the last change: one may read an old cache entry, a young pod leaves after two answers
-DEADLINE = 90.0  # s, for a machine that is busy
+SETTLES_WITHIN = (
+    5  # lookups after the last change: one may read an old cache entry, a young pod leaves after two answers
+)
+DEADLINE = 60.0  # s, for a machine that is busy
 WAYS = [(port, family) for port in ("http", "auto") for family in ("auto", "ipv4", "ipv6", "any")]
 FAMILIES = {"auto": (0,), "ipv4": (0,), "ipv6": (1,), "any": (0, 1)}  # of a pod's addresses, those that must be there
 
@@ -138,19 +140,13 @@ class Watched:
         if status.lookups > lookups:
             self.queries += [(status.queries - queries) // (status.lookups - lookups)] * (status.lookups - lookups)
             self._counted = status.lookups, status.queries
-            self._compare(status.lookups)
-
-    def _compare(self, lookups: int) -> None:
-        since = self._last_change
-        if self.known_after is not None and (since is None or self.settled_after is not None):
-            return
-        if self.workload.is_what(self.client, self.family):
-            self.known_after = self.known_after or lookups
-            if since is not None:
-                self.settled_after = lookups - since
+            if not self.has_settled and self.workload.is_what(self.client, self.family):
+                self.known_after = self.known_after or status.lookups
+                if self._last_change is not None:
+                    self.settled_after = status.lookups - self._last_change
 
     def all_has_changed(self) -> None:
-        """From now on nothing changes any more."""
+        """That was the last change."""
         self._last_change = self.client.twin.status.lookups
 
     @property
@@ -159,7 +155,8 @@ class Watched:
 
     def end(self) -> None:
         status = self.client.twin.status
-        if status.state != "fresh" or status.error is not None or not status.complete:
+        # Where pods come back all the time, it may tell that they do.
+        if status.state != "fresh" or not status.complete or (status.error is not None and self._last_change is None):
             self.trouble = f"{status.state}, complete={status.complete}, {status.error}"
         self.client.close()
         self.changes = list(self.client.record.changes)
@@ -205,32 +202,33 @@ def watches(control_plane: ControlPlane, note: Callable[[str], None]) -> Iterato
     size = {"statefulset": STATEFULSET, "deployment": DEPLOYMENT}
     workloads = {key: Workload(cluster, name, key[0], size[key[0]]) for key, name in names.items()}
     everybody: dict[tuple[str, bool], list[Watched]] = {key: [] for key in workloads}
-    for (kind, churned), workload in workloads.items():
-        for port, family in WAYS[: 5 if churned else None]:
-            for client in Clients(cluster, workload.service, None, port, {"family": family}):
-                client.start()
-                everybody[kind, churned].append(Watched(workload, client, port, family))
-    note(f"        {sum(map(len, everybody.values()))} clients have started after {time.monotonic() - begun:.1f} s")
-    watched = list(itertools.chain(*everybody.values()))
-    begun, changes = time.monotonic(), 0
+    watched: list[Watched] = []
 
     def look() -> None:
         for each in watched:
             each.look()
 
+    for (kind, churned), workload in workloads.items():
+        for port, family in WAYS[: 5 if churned else None]:
+            for client in Clients(cluster, workload.service, None, port, {"family": family}):
+                client.start()
+                everybody[kind, churned].append(Watched(workload, client, port, family))
+                watched.append(everybody[kind, churned][-1])
+                look()
+    note(f"        {len(watched)} clients have started after {time.monotonic() - begun:.1f} s")
+    begun = time.monotonic()
+
     def until(condition: Callable[[], bool], deadline: float) -> None:
         with suppress(AssertionError):  # the tests tell
             cluster.wait(lambda: look() or condition(), "", deadline)
 
-    while (elapsed := time.monotonic() - begun) < WATCHED:
-        changes += 1
-        for (_, churned), workload in workloads.items():
-            if churned:
-                workload.churn(last=elapsed + CHURN_EVERY >= WATCHED)
-        until(lambda: time.monotonic() >= begun + changes * CHURN_EVERY, WATCHED)
-    for each in watched:
-        if each.workload.stayed != set(each.workload.pods):
-            each.all_has_changed()
+    for number in range(1, round(WATCHED / CHURN_EVERY) + 1):
+        last = number * CHURN_EVERY >= WATCHED
+        for key in (key for key in workloads if key[1]):
+            workloads[key].churn(last=last)
+            for each in everybody[key] if last else ():
+                each.all_has_changed()
+        until(lambda due=begun + number * CHURN_EVERY: time.monotonic() >= due, WATCHED)
     until(lambda: all(each.has_settled for each in watched), DEADLINE)
     for each in watched:
         each.end()
@@ -254,8 +252,8 @@ slow = pytest.mark.timeout(600)  # whichever test is the first one waits for all
 def test_glue_is_cut(watches: Watches) -> None:
     """What CoreDNS says is what these scenarios are about."""
     for kind, records in (("statefulset", STATEFULSET), ("deployment", 2 * DEPLOYMENT)):
-        answers = [m for each in watches.quiet[kind] if each.port == "http" for m in watches.answers(each)]
-        assert answers
+        answers = [m for each in watches.quiet[kind] if each.port == "http" for m in watches.answers(each)[:3]]
+        assert len(answers) > 10
         shown = set()
         for message in answers:
             assert message.truncated
@@ -269,9 +267,12 @@ def test_glue_is_cut(watches: Watches) -> None:
 @kinds
 def test_nothing_changes(watches: Watches, kind: str) -> None:
     """Nobody leaves, and nobody joins who was there before. Addresses that come to light later may be told once."""
-    wrong = [str(each) for each in watches.quiet[kind] if each.count("removed") or joined_again(each)]
-    wrong += [str(each) for each in watches.quiet[kind] if each.count("updated") > each.workload.size]
-    wrong += [line for each in watches.quiet[kind] for line in each.wrong]
+    wrong = [
+        str(each)
+        for each in watches.quiet[kind]
+        if each.count("removed") or joined_again(each) or each.count("updated") > each.workload.size
+    ]
+    wrong += [line for each in watches.quiet[kind] for line in each.wrong[:3]]
     assert not wrong, "\n".join(wrong)
 
 
@@ -312,7 +313,7 @@ def test_pods_move_leave_and_come_back(watches: Watches, kind: str) -> None:
             wrong.append(f"{each}: {len(lost)} pods were dropped that stayed")
         if each.settled_after is None or each.settled_after > SETTLES_WITHIN or each.trouble:
             wrong.append(f"{each}: right {each.settled_after} lookups after the last change; {each.trouble}")
-        wrong += each.wrong
+        wrong += each.wrong[:3]
     assert not wrong, "\n".join(wrong)
 
 
@@ -335,9 +336,9 @@ def test_resolve_gives_all_or_says_so(watches: Watches, kind: str, family: str, 
 @slow
 @kinds
 @both_twins
-def test_a_first_lookup_gives_all_or_says_so(watches: Watches, kind: str, twin: type, family: str = "ipv4") -> None:
+def test_a_first_lookup_gives_all_or_says_so(watches: Watches, kind: str, twin: Twin) -> None:
     """As `resolve` does it, with a status that can be looked at."""
     workload = watches.quiet[kind][0].workload
-    with twin(workload.name, "http", family=family, nameservers=[watches.cluster.nameserver()]) as service:
-        if {peer.address for peer in service.peers()} != workload.addresses(family):
+    with twin(workload.name, "http", family="ipv4", nameservers=[watches.cluster.nameserver()]) as service:
+        if {peer.address for peer in service.peers()} != workload.addresses("ipv4"):
             assert not service.status.complete
