@@ -225,10 +225,14 @@ class ControlPlane:
         """A CoreDNS that listens at `address` alone, where this Corefile says `bind ADDRESS`. In the block it does."""
         self._others += 1
         process = self.make_coredns(f"coredns-{self._others}", corefile.replace("ADDRESS", address), **options)
+
+        def listens() -> bool:  # until it does, the one that listens everywhere answers
+            assert process.running, process.tail()
+            return address in process.tail()
+
         process.start()
         try:
-            # Until it listens there, the one that listens everywhere answers.
-            self.wait(lambda: address in process.tail(), f"it listens\n{process.tail()}")
+            self.wait(listens, "it listens")
             yield process
         finally:
             process.kill()
