@@ -174,7 +174,7 @@ class TestServers:
         client = Client(net)
         client.ask()
         behaviour[NS1] = always(None)
-        with pytest.raises(LookupFailed, match=r"10\.96\.0\.11:53 says there are none.* 10\.96\.0\.10:53 timed out"):
+        with pytest.raises(LookupFailed, match=r"10\.96\.0\.11:53 says there are none, but 10\.96\.0\.10:53 timed out"):
             client.ask(Held(A))
 
     def test_every_server_saying_nxdomain_counts(self):
@@ -191,7 +191,7 @@ class TestServers:
     @pytest.mark.parametrize("trouble", [None, message(SERVFAIL), message(REFUSED), "sent what is no DNS message"])
     def test_a_fallback_servers_nxdomain_is_no_answer_at_the_first_lookup(self, trouble):
         net = Net({NS1: always(trouble), NS2: always(nxdomain())})
-        with pytest.raises(LookupFailed, match=r"10\.96\.0\.11:53 says there are none, which counts only from"):
+        with pytest.raises(LookupFailed, match=r"10\.96\.0\.11:53 says there are none, but 10\.96\.0\.10:53 "):
             Client(net).ask()
 
     def test_at_the_first_lookup_the_first_servers_nxdomain_counts(self):
