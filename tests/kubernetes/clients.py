@@ -50,7 +50,8 @@ class Client:
         self.judges_slices = True  # false where DNS is made to differ from the API
         self._wrong: list[str] = []
         self._joined: dict[str, float] = {}
-        self._names: dict[str, str | None] = {}  # of the pods that were dropped, by address
+        # Of the peers that were dropped, by address: the name, and for how long it was known.
+        self._names: dict[str, tuple[str | None, float]] = {}
 
     def start(self) -> None:
         self.twin.__enter__()
@@ -84,10 +85,12 @@ class Client:
         now = time.time()
         self.record(change)
         before, after = _addresses(change.previous), _addresses(change.current)
-        for address in after - before:
-            self._joined[address] = now
+        known = {peer.hostname for peer in change.previous}
+        for new in (after - before) | {peer.hostname for peer in change.current if peer.hostname} - known:
+            self._joined[new] = now
         for peer in change.previous:
-            self._names.update((a, peer.hostname) for a in _addresses([peer]) - after)
+            for address in _addresses([peer]) - after:
+                self._names[address] = peer.hostname, now - self._joined[peer.hostname or address]
         for address in before - after:
             self.removals.append((now, address, now - self._joined.pop(address)))
             since = self.cluster.slices.held_since(self.service, address)
@@ -105,10 +108,11 @@ class Client:
         for message in answers:
             by_name[message.name].append(message)
         for when, address, age in self.removals:
-            kinds, own = ("SRV", "AAAA" if ":" in address else "A"), self._names[address]
+            kinds = ("SRV", "AAAA" if ":" in address else "A")
+            own, known = self._names[address]
             asked = sorted([*ours, *by_name.get(own or "", ())], key=lambda m: m.time)
             before = [m for m in asked if when - age <= m.time <= when and m.qtype in kinds]
-            if not evidence(reversed(before), address, own, 2 if age < YOUNG else 1):
+            if not evidence(reversed(before), address, own, 2 if known < YOUNG else 1):
                 said = "; ".join(f"{m.qtype} {sorted(m.addresses)[:12]}" for m in before[-3:])
                 wrong.append(f"{self}: {address} dropped, but DNS did not say so: {said}")
                 if len(wrong) >= SAID:
