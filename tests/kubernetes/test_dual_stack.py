@@ -198,7 +198,7 @@ def watches(control_plane: ControlPlane, note: Callable[[str], None]) -> Iterato
     begun = time.monotonic()
     # With longer names fewer SRV records fit, see test_many.py.
     names = {("statefulset", False): "sun", ("statefulset", True): "mars"}
-    names |= {("deployment", False): "moon", ("deployment", True): "io"}
+    names |= {("deployment", False): "luna", ("deployment", True): "io"}
     size = {"statefulset": STATEFULSET, "deployment": DEPLOYMENT}
     workloads = {key: Workload(cluster, name, key[0], size[key[0]]) for key, name in names.items()}
     everybody: dict[tuple[str, bool], list[Watched]] = {key: [] for key in workloads}
