@@ -14,7 +14,7 @@ from headless_discovery.answer import Addresses
 from headless_discovery.glue import GLUE_BUDGET, literal_target
 from headless_discovery.membership import Membership
 from headless_discovery.message import AAAA, SERVFAIL, SRV, A, Message, Srv
-from headless_discovery.model import PeerSet, packed_address
+from headless_discovery.model import Peer, PeerSet, packed_address
 from sansio import NS1, SVC, Client, Net, found, known, message, nodata, nxdomain, srv_found
 
 NAME = f"_http._tcp.{SVC}"
@@ -280,6 +280,11 @@ class TestDashed:
         service = Service(Zone(pods), family="ipv4")
         assert service.refresh() == PeerSet()
         assert "3 of 3 targets have no address for family='ipv4'" in service.error
+
+    def test_a_name_elsewhere_that_looks_like_an_address_is_a_name(self) -> None:
+        target = "fd00--1.elsewhere.example"
+        service = Service(Zone({target: [v4(5)]}, shows={}))
+        assert service.refresh() == PeerSet([Peer(v4(5), 8080, target)])
 
 
 class TestOddTargets:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from math import inf
 from typing import NamedTuple, Protocol, TypeAlias
@@ -25,13 +25,14 @@ from .pickers import Pickers
 from .settings import Settings
 from .target import Question, Target
 from .ticks import Handle
-from .transport import is_own_address
+from .transport import own_among
 from .watchers import Watcher, Watchers
 
 MAX_ASKED = 10_000  # addresses of which it is remembered whether they are this process's own
 MIN_PAUSE = 0.1  # seconds between two lookups of one name after a failure, however often refresh() is called
 
 Backoff: TypeAlias = Callable[[int, LookupFailed], float]
+OwnAmong: TypeAlias = Callable[[Iterable[str]], Collection[str]]
 Done: TypeAlias = Callable[[DiscoveryError | None], None]
 
 
@@ -352,7 +353,7 @@ class Service:
             self.live = Live(peers, picker)
 
     def _others(self, peers: list[Peer]) -> list[Peer]:
-        return [peer for peer in peers if not self._exclude_self.excludes(peer)] if self._exclude_self else peers
+        return self._exclude_self.others(peers) if self._exclude_self else peers
 
     # From anywhere.
 
@@ -392,30 +393,32 @@ class ExcludeSelf:
     addresses and "host:port"s.
     """
 
-    def __init__(self, option: bool | str | Iterable[str], is_own: Callable[[str], bool] = is_own_address) -> None:
+    def __init__(self, option: bool | str | Iterable[str], own_among: OwnAmong = own_among) -> None:
         listed = [] if isinstance(option, bool) else [option] if isinstance(option, str) else list(option)
         self._auto = option is True
         self._own: frozenset[str | Endpoint] | None = None if self._auto else frozenset(map(_own_endpoint, listed))
-        self._is_own = is_own
-        self._asked: dict[str, bool] = {}  # by the route, while that is how to know
+        self._own_among = own_among
+        self._asked: dict[str, bool] = {}  # whether an address is one of this host's own
 
     def __bool__(self) -> bool:
         return self._auto or bool(self._own)
 
-    def excludes(self, peer: Peer) -> bool:
+    def others(self, peers: list[Peer]) -> list[Peer]:
         if self._own is None:
             self._own = told_addresses()
-        if self._own or not self._auto:
-            return peer.endpoint in self._own or any(address in self._own for address in peer.addresses)
-        return any(map(self._is_at, peer.addresses))
+        own = self._own
+        if self._auto and not own:
+            own = self._by_route({address for peer in peers for address in peer.addresses})
+        return [p for p in peers if p.endpoint not in own and not any(address in own for address in p.addresses)]
 
-    def _is_at(self, address: str) -> bool:
-        found = self._asked.get(address)
-        if found is None:
+    def _by_route(self, addresses: set[str]) -> frozenset[str]:
+        if new := addresses.difference(self._asked):
             if len(self._asked) > MAX_ASKED:
                 self._asked.clear()
-            found = self._asked[address] = self._is_own(address)
-        return found
+                new = addresses
+            own = self._own_among(new)
+            self._asked.update((address, address in own) for address in new)
+        return frozenset(address for address in addresses if self._asked[address])
 
 
 def told_addresses() -> frozenset[str]:

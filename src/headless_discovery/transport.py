@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from .connections import Connection, Connections, open_socket, sockaddr
@@ -234,12 +235,16 @@ def own_addresses(servers: Iterable[Server]) -> set[str]:
     return found
 
 
-def is_own_address(address: str) -> bool:
-    """This host would send from this very address to it, so it is one of its own. No packet is sent."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+def own_among(addresses: Iterable[str]) -> set[str]:
+    """Those that this host would send from to that very address, so they are its own. No packet is sent.
+
+    A socket keeps the source address of its first connect(), so each address takes a new one: some 10 µs.
+    """
+    found = set()
+    for address in addresses:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.connect((address, 9))
-            return canonical_address(sock.getsockname()[0].partition("%")[0]) == address
-    except (OSError, ValueError):
-        return False
+            if canonical_address(sock.getsockname()[0].partition("%")[0]) == address:
+                found.add(address)
+    return found

@@ -20,7 +20,7 @@ from ...model import Peer, PeerSet
 from ...service import told_addresses
 from ...settings import Settings
 from ...target import Question, Target
-from ...transport import Conversation, is_own_address, own_addresses
+from ...transport import Conversation, own_addresses, own_among
 from ..output import plural
 from .evidence import Connection, Evidence, Looked
 from .interview import Heard, Interview
@@ -66,9 +66,8 @@ async def _about(host: LoopHost, question: Question, settings: Settings, told: T
         looked, heard = await asyncio.gather(_look(host, asker, question, settings), _interview(host, interview))
     finally:
         host.askers.release(asker)
-    own = told_addresses() or own_addresses(conf.servers) | {
-        address for peer in looked.peers for address in peer.addresses if is_own_address(address)
-    }
+    addresses = (address for peer in looked.peers for address in peer.addresses)
+    own = told_addresses() or own_addresses(conf.servers) | own_among(addresses)
     return Evidence(
         question,
         settings,
