@@ -3,7 +3,8 @@
 **A false removal** is a peer dropped though DNS, or the API, still had it. Each removal is held against two witnesses:
 
 * the wire: the newest answer to this client that decides anything (two of them, where the peer is younger than 10 s)
-  has to be without the peer; three, where answers are cut; or there have to be three negative ones in a row;
+  has to be without the peer; three, where answers are cut; or there have to be three negative ones in a row. An SRV
+  answer that names the pod decides nothing by additional records that it lacks, the pod's own name decides at once;
 * the EndpointSlices: an address that has been in them all the time for `LAG` seconds cannot rightly be missed. (Not
   where a scenario makes DNS servers say what the API server does not.)
 """
@@ -11,6 +12,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Any
 
@@ -48,6 +50,8 @@ class Client:
         self.judges_slices = True  # false where DNS is made to differ from the API
         self._wrong: list[str] = []
         self._joined: dict[str, float] = {}
+        # Of the peers that were dropped, by address: the name, and for how long it was known.
+        self._names: dict[str, tuple[str | None, float]] = {}
 
     def start(self) -> None:
         self.twin.__enter__()
@@ -81,8 +85,12 @@ class Client:
         now = time.time()
         self.record(change)
         before, after = _addresses(change.previous), _addresses(change.current)
-        for address in after - before:
-            self._joined[address] = now
+        known = {peer.hostname for peer in change.previous}
+        for new in (after - before) | {peer.hostname for peer in change.current if peer.hostname} - known:
+            self._joined[new] = now
+        for peer in change.previous:
+            for address in _addresses([peer]) - after:
+                self._names[address] = peer.hostname, now - self._joined[peer.hostname or address]
         for address in before - after:
             self.removals.append((now, address, now - self._joined.pop(address)))
             since = self.cluster.slices.held_since(self.service, address)
@@ -94,11 +102,17 @@ class Client:
         wrong = self._wrong[:SAID]
         if self.record.changes:
             assert_consistent(self.record.changes)
-        answers = [m for m in self.cluster.wire.responses(self.nameserver) if self._is_about_us(m)]
+        answers = self.cluster.wire.responses(self.nameserver)
+        ours = [m for m in answers if self._is_about_us(m)]
+        by_name: dict[str, list[Message]] = defaultdict(list)
+        for message in answers:
+            by_name[message.name].append(message)
         for when, address, age in self.removals:
             kinds = ("SRV", "AAAA" if ":" in address else "A")
-            before = [m for m in answers if m.time <= when and m.qtype in kinds]
-            if not evidence(reversed(before), address, 2 if age < YOUNG else 1):
+            own, known = self._names[address]
+            asked = sorted([*ours, *by_name.get(own or "", ())], key=lambda m: m.time)
+            before = [m for m in asked if when - age <= m.time <= when and m.qtype in kinds]
+            if not evidence(reversed(before), address, own, 2 if known < YOUNG else 1):
                 said = "; ".join(f"{m.qtype} {sorted(m.addresses)[:12]}" for m in before[-3:])
                 wrong.append(f"{self}: {address} dropped, but DNS did not say so: {said}")
                 if len(wrong) >= SAID:
@@ -112,16 +126,26 @@ class Client:
         return message.name == whole or (message.name.endswith(f".{whole}") and "_" in message.name)
 
 
-def evidence(newest_first: Iterable[Message], address: str, wanted: int) -> bool:
-    """Whether these answers allow to drop the address: so many complete ones without it, or what else counts."""
+def evidence(newest_first: Iterable[Message], address: str, own: str | None, wanted: int) -> bool:
+    """Whether these answers allow to drop the address: so many complete ones without it, or what else counts. `own`
+    is the name of the pod that had it, where SRV records gave it.
+    """
     negative = missing = cut = 0
     for message in newest_first:
+        if message.rcode not in (0, 3) or (message.truncated and not message.tcp):
+            continue  # decides nothing
+        if own is not None and message.name == own:
+            return address not in message.addresses
         if message.negative:
             negative += 1
-        elif message.rcode or (message.truncated and not message.tcp):
-            continue  # decides nothing
+        elif message.qtype == "SRV" and own in message.targets and not _shows_others(message, own, address):
+            if address in message.addresses:
+                return False
+            continue  # the pod is there; its address is for others to tell (RFC 2782: additional records are optional)
         elif address in message.addresses or address in message.spelled:
-            return False
+            if own is None:
+                return False
+            continue  # SRV answers tell who is there, these only where; and caches may hold them for longer
         elif message.truncated and message.qtype != "SRV":  # cut by chance; of SRV answers only glue is cut here
             cut += 1
         else:
@@ -129,6 +153,12 @@ def evidence(newest_first: Iterable[Message], address: str, wanted: int) -> bool
         if missing == wanted or negative == EMPTY_ANSWERS or cut == CUT_ANSWERS:
             return True
     return False
+
+
+def _shows_others(message: Message, own: str | None, address: str) -> bool:
+    """Whether it has all addresses of the pod in that family (where glue is cut, nobody knows), and they are others."""
+    shown = message.glue.get((own or "", "AAAA" if ":" in address else "A"))
+    return not message.truncated and shown is not None and address not in shown
 
 
 def _addresses(peers: PeerSet | Iterable[Peer]) -> set[str]:

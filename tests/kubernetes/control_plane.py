@@ -103,7 +103,7 @@ class ControlPlane:
         self.folder = FOLDER / "control-plane"
         self._certificate = self.folder / "apiserver.crt"
         self._pauses = threading.Event()
-        self._nameservers = 0
+        self._nameservers = self._others = 0
         self.etcd = self._process("etcd", parts.etcd, *self._etcd())
         self.api_server = self._process("kube-apiserver", parts.kube_apiserver, *self._api_server())
         self.controllers = self._process("kube-controller-manager", parts.kube_controller_manager, *self._controllers())
@@ -220,6 +220,23 @@ class ControlPlane:
         file = f"{name}.corefile"
         return self._process(name, self.parts.coredns, "-conf", self.folder / file, **{file: corefile})
 
+    @contextmanager
+    def another_coredns(self, corefile: str, address: str, **options: str) -> Iterator[Process]:
+        """A CoreDNS that listens at `address` alone, where this Corefile says `bind ADDRESS`. In the block it does."""
+        self._others += 1
+        process = self.make_coredns(f"coredns-{self._others}", corefile.replace("ADDRESS", address), **options)
+
+        def listens() -> bool:  # until it does, the one that listens everywhere answers
+            assert process.running, process.tail()
+            return address in process.tail()
+
+        process.start()
+        try:
+            self.wait(listens, "it listens")
+            yield process
+        finally:
+            process.kill()
+
     # Waiting.
 
     def wait(self, condition: Callable[[], object], what: str, deadline: float = START_DEADLINE) -> None:
@@ -272,16 +289,20 @@ class ControlPlane:
         high, low = divmod(self._nameservers + 10, 250)
         return f"10.96.{high}.{low}"
 
-    def resolv_conf(self, namespace: str, nameserver: str) -> Path:
-        """A file as the kubelet writes it for pods of this namespace (`dnsPolicy: ClusterFirst`)."""
+    def resolv_conf(self, namespace: str, nameserver: str, *fallbacks: str) -> Path:
+        """A file as the kubelet writes it for pods of this namespace (`dnsPolicy: ClusterFirst`); with `fallbacks`, as
+        some write it by `dnsConfig: {nameservers: [...]}`.
+        """
         path = self.folder / f"resolv.conf-{namespace}-{nameserver}"
-        path.write_text(f"search {namespace}.svc.{ZONE} svc.{ZONE} {ZONE}\nnameserver {nameserver}\noptions ndots:5\n")
+        servers = "".join(f"nameserver {server}\n" for server in (nameserver, *fallbacks))
+        path.write_text(f"search {namespace}.svc.{ZONE} svc.{ZONE} {ZONE}\n{servers}options ndots:5\n")
         return path
 
     @contextmanager
-    def as_in_a_pod(self, namespace: str, nameserver: str = DNS_ADDRESS) -> Iterator[None]:
+    def as_in_a_pod(self, namespace: str, nameserver: str = DNS_ADDRESS, *fallbacks: str) -> Iterator[None]:
         """/etc/resolv.conf is such a file inside the block: for everything that takes the system's."""
-        subprocess.run(["mount", "--bind", self.resolv_conf(namespace, nameserver), "/etc/resolv.conf"], check=True)
+        path = self.resolv_conf(namespace, nameserver, *fallbacks)
+        subprocess.run(["mount", "--bind", path, "/etc/resolv.conf"], check=True)
         try:
             yield
         finally:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .api import Object
 
 SERVICE = "headless-svc"
 APP = {"app": "web"}
+DUAL_STACK: Object = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]}
+NAMED_PORT: Object = {"name": "http", "port": 80, "targetPort": 8080}
 HTTP: dict[str, int] = {"http": 8080}
 GATE = "headless-discovery/told-ready"  # see `Kubelet`
 
@@ -99,4 +101,35 @@ def endpoint_slices(namespace: str, addresses: Sequence[str], service: str = SER
             "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
         }
         for number in range(0, len(addresses), 1000)
+    ]
+
+
+def dual_stack_slices(
+    namespace: str, pods: Mapping[str, Sequence[str]], service: str = SERVICE, *, hostnames: bool
+) -> list[Object]:
+    """As the EndpointSlice controller writes them, one for each family: `pods` has name, IPv4 and IPv6 address of up to
+    1000 pods. `hostnames`: those of a StatefulSet have names in DNS.
+    """
+    return [
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "namespace": namespace,
+                "name": f"{service}-{family.lower()}",
+                "labels": {"kubernetes.io/service-name": service},
+            },
+            "addressType": family,
+            "endpoints": [
+                {
+                    "addresses": [addresses[number]],
+                    "conditions": {"ready": True},
+                    "targetRef": {"kind": "Pod", "namespace": namespace, "name": name},
+                }
+                | ({"hostname": name} if hostnames else {})
+                for name, addresses in pods.items()
+            ],
+            "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+        }
+        for number, family in enumerate(DUAL_STACK["ipFamilies"])
     ]

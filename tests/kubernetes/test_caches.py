@@ -49,17 +49,11 @@ KUBERNETES = f"kubernetes.default.svc.{ZONE}"
 def address(cluster: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
     """Where a CoreDNS with this Corefile answers."""
     address = cluster.nameserver()
-    process = cluster.make_coredns("in-front", request.param.replace("ADDRESS", address))
-    process.start()
-    try:
-        # Until it listens there, the one that listens everywhere answers.
-        cluster.wait(lambda: address in process.tail(), f"it listens\n{process.tail()}")
+    with cluster.another_coredns(request.param, address):
         cluster.wait(
             lambda: (answer := cluster.ask(KUBERNETES, server=address)) and answer.answer, "it knows the cluster"
         )
         yield address
-    finally:
-        process.kill()
 
 
 @pytest.mark.parametrize("address", [pytest.param(KUBEADM, id="kubeadm")], indirect=True)

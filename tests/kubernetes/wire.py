@@ -10,9 +10,11 @@ import ctypes
 import socket
 import struct
 import threading
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import dns.message
 import dns.name
@@ -24,6 +26,7 @@ SO_ATTACH_FILTER = 26
 SO_TIMESTAMPNS = 35
 SO_RCVBUFFORCE = 33  # as root of the machine more than net.core.rmem_max
 SOL_PACKET, PACKET_STATISTICS = 263, 6
+ADDRESSES = (dns.rdatatype.A, dns.rdatatype.AAAA)
 # Classic BPF: IPv4 and (source port 53 or destination port 53). (code, jump if true, jump if false, operand)
 FILTER = [
     (0x30, 0, 0, 0),  # A = first octet
@@ -76,15 +79,34 @@ class Message:
         return addresses_of(self.parsed)
 
     @cached_property
-    def spelled(self) -> frozenset[str]:
-        """Of the targets of SRV records that spell an address, `10-244-0-7.`: with and without glue."""
-        labels = (
-            rdata.target.labels[0].decode()
+    def targets(self) -> frozenset[str]:
+        """The names that SRV records lead to."""
+        return frozenset(
+            rdata.target.to_text(omit_final_dot=True).lower()
             for rrset in self.parsed.answer
             if rrset.rdtype == dns.rdatatype.SRV
             for rdata in rrset
         )
-        return frozenset(label.replace("-", ".") for label in labels if label.count("-") == 3)
+
+    @cached_property
+    def glue(self) -> dict[tuple[str, str], frozenset[str]]:
+        """The addresses in the additional section, by name and record type."""
+        found: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for rrset in self.parsed.additional:
+            if rrset.rdtype in ADDRESSES:
+                key = rrset.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(rrset.rdtype)
+                found[key].update(rdata.address for rdata in rrset)
+        return {key: frozenset(addresses) for key, addresses in found.items()}
+
+    @cached_property
+    def spelled(self) -> frozenset[str]:
+        """Of the targets of SRV records that spell an address, `10-244-0-7.` or `fd00--7.`: with and without glue."""
+        labels = [target.partition(".")[0] for target in self.targets]
+        return frozenset(
+            str(address)
+            for label in labels
+            if (address := _address(label.replace("-", ".")) or _address(label.replace("-", ":"))) is not None
+        )
 
     @property
     def negative(self) -> bool:
@@ -92,13 +114,19 @@ class Message:
         return self.rcode == 3 or (self.rcode == 0 and int.from_bytes(self.wire[6:8], "big") == 0)
 
 
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
 def addresses_of(message: dns.message.Message) -> frozenset[str]:
-    kinds = (dns.rdatatype.A, dns.rdatatype.AAAA)
     return frozenset(
         rdata.address
         for section in (message.answer, message.additional)
         for rrset in section
-        if rrset.rdtype in kinds
+        if rrset.rdtype in ADDRESSES
         for rdata in rrset
     )
 
