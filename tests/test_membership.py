@@ -284,6 +284,18 @@ class TestSample:
             watch.hear(a_part(*rng.sample(range(1, 11), 3)), after=OLD)
         assert 'answers="sample"' in str(watch.membership.error)
 
+    def test_pods_of_a_stateful_set_that_restart_are_no_sample(self):
+        watch = Watch()
+        for n in range(0, 40, 2):
+            for there in ((0, 1, 2), (0, 1)):
+                at = {WEB[i]: [f"10.0.{n if i == 2 else 0}.{i + 1}"] for i in there}
+                watch.hear(srv_part(at), after=OLD)
+        assert watch.membership.error is None
+        for _ in range(3):
+            for there in ((0, 1), (0, 2)):
+                watch.hear(srv_part({WEB[i]: [f"10.0.0.{i + 1}"] for i in there}), after=OLD)
+        assert 'answers="sample"' in str(watch.membership.error)
+
     def test_a_rolling_update_is_not_taken_for_samples(self):
         watch = Watch()
         for i in range(30):

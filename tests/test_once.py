@@ -140,6 +140,19 @@ def test_peers_remember_no_failure(ask: OneShot, dns: DNSServer) -> None:
 
 
 @remembering
+def test_an_answer_that_was_cut_is_told_in_the_log(
+    ask: OneShot, dns: DNSServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    dns.service("headless-svc", "moon", pods=300)
+    found = ask(NAME, nameservers=[dns.nameserver], tcp="never")
+    assert 0 < len(found) < 300
+    assert f"{NAME}: {len(found)} peers may not be all" in caplog.text
+    caplog.clear()
+    assert len(ask(NAME, nameservers=[dns.nameserver])) == 300
+    assert caplog.text == ""
+
+
+@remembering
 def test_peers_remember_that_nobody_is_there(ask: OneShot, clock: Time) -> None:
     with DNSServer(ttl=5, cache=False) as server:
         for _ in range(3):

@@ -20,7 +20,7 @@ from .balance.api import Key
 from .calling import Leasing, async_attempts, lease_untried
 from .errors import DiscoveryError, LookupFailed, ServiceClosed
 from .model import Change, Peer, PeerSet, Status
-from .once import Cache, kept
+from .once import Cache, kept, whole_or_warned
 from .options import OneShot, Protocol, RetryWait, SelfAddresses, Targets, build
 from .service import Closed, Live, NotReady, Service
 from .settings import Answers, Family, Tcp
@@ -501,9 +501,12 @@ _cache = Cache()
 
 
 async def aresolve(target: Targets, port: int | str | None = None, **options: Unpack[OneShot]) -> PeerSet:
-    """Ask DNS once, now. Raises `LookupFailed`; nobody there is an empty set."""
+    """Ask DNS once, now. Raises `LookupFailed`. No peers are an empty set.
+
+    Where the answer was cut short, so that peers may be missing, a warning is logged.
+    """
     async with AsyncHeadlessService(target, port, **options) as service:
-        return service.peers()
+        return whole_or_warned(service.peers(), service.status)
 
 
 async def apeers(target: Targets, port: int | str | None = None, **options: Unpack[OneShot]) -> PeerSet:
@@ -513,6 +516,6 @@ async def apeers(target: Targets, port: int | str | None = None, **options: Unpa
     if (found := _cache.get(key, time.monotonic())) is not None:
         return found
     async with AsyncHeadlessService(target, port, **cast(OneShot, given)) as service:
-        found, lasts = service.peers(), service.status.next_refresh_in
+        found, lasts = whole_or_warned(service.peers(), service.status), service.status.next_refresh_in
     _cache.put(key, found, time.monotonic(), lasts)
     return found

@@ -8,7 +8,8 @@ from contextlib import suppress
 from math import inf
 from typing import Any, TypeVar
 
-from .model import PeerSet
+from .logs import log
+from .model import PeerSet, Status
 
 MAX_ENTRIES = 1024
 T = TypeVar("T")
@@ -19,6 +20,13 @@ def kept(value: T) -> T:
     if isinstance(value, Iterable) and not isinstance(value, str):
         return tuple(value)  # type: ignore[return-value]  # an iterable of the same
     return value
+
+
+def whole_or_warned(found: PeerSet, status: Status) -> PeerSet:
+    """A set has no word for it that peers are missing, so the log has."""
+    if not status.complete:
+        log.warning("%s: %d peers may not be all: %s", found.target, len(found), status.error or "the answer was cut")
+    return found
 
 
 class Cache:

@@ -17,7 +17,7 @@ from .calling import Leasing, attempts, lease_untried
 from .errors import DiscoveryError, LookupFailed, ServiceClosed
 from .iothread import Signal, deliver, io
 from .model import Change, Peer, PeerSet, Status
-from .once import Cache, kept
+from .once import Cache, kept, whole_or_warned
 from .options import OneShot, Protocol, RetryWait, SelfAddresses, Targets, build
 from .service import Closed, Live, NotReady, Service
 from .settings import Answers, Family, Tcp
@@ -338,9 +338,12 @@ _cache = Cache()
 
 
 def resolve(target: Targets, port: int | str | None = None, **options: Unpack[OneShot]) -> PeerSet:
-    """Ask DNS once, now. Raises `LookupFailed`; nobody there is an empty set."""
+    """Ask DNS once, now. Raises `LookupFailed`. No peers are an empty set.
+
+    Where the answer was cut short, so that peers may be missing, a warning is logged.
+    """
     with HeadlessService(target, port, **options) as service:
-        return service.peers()
+        return whole_or_warned(service.peers(), service.status)
 
 
 def peers(target: Targets, port: int | str | None = None, **options: Unpack[OneShot]) -> PeerSet:
@@ -350,6 +353,6 @@ def peers(target: Targets, port: int | str | None = None, **options: Unpack[OneS
     if (found := _cache.get(key, time.monotonic())) is not None:
         return found
     with HeadlessService(target, port, **cast(OneShot, given)) as service:
-        found, lasts = service.peers(), service.status.next_refresh_in
+        found, lasts = whole_or_warned(service.peers(), service.status), service.status.next_refresh_in
     _cache.put(key, found, time.monotonic(), lasts)
     return found
