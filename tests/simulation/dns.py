@@ -200,7 +200,8 @@ class Replica:
             glue = []
         lost = max(habits.minimal, faults.no_glue)
         if lost:
-            kept = {key for key in {(target, len(address)) for target, address in glue} if rng.random() >= lost}
+            sets = dict.fromkeys((target, len(address)) for target, address in glue)
+            kept = {key for key in sets if rng.random() >= lost}
             glue = [(target, address) for target, address in glue if (target, len(address)) in kept]
         most = habits.glue_tcp if tcp else habits.glue_udp
         if not cut_records and len(glue) > most:
@@ -221,7 +222,7 @@ class Replica:
         body = [srv_record(name, left, weight, PORT, target) for target in targets]
         body += [address_record(target, left, address) for target, address in glue]
         records, additional = len(targets), len(glue)
-        if habits.unnamed_glue and rng.random() < habits.unnamed_glue:
+        if habits.unnamed_glue and not cut_records and rng.random() < habits.unnamed_glue:
             body.append(address_record(f"elsewhere.{ZONE}", left, UNNAMED))
             additional += 1
         flags = AA | RA | (TC if truncated else 0)

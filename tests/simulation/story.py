@@ -134,7 +134,7 @@ class Story:
         server = rng.choice([self.world.cluster_dns, self.world.cluster_dns, self.world.second])
         faults = Faults()
         names = sorted(vars(faults).keys() - {"foreign"} | set(self.own_faults))
-        for name in {*rng.sample(names, rng.randint(1, 3)), *self.own_faults}:
+        for name in dict.fromkeys([*rng.sample(names, rng.randint(1, 3)), *self.own_faults]):
             most = 0.1 if name == "nxdomain" and server is self.world.cluster_dns else 1.0
             setattr(faults, name, rng.choice([0.1, 0.5, most]) * most)
         server.faults = faults
@@ -168,6 +168,8 @@ class Story:
         self.world.rng.choice(self.world.cluster_dns.replicas).lag = self.world.rng.choice([0.1, 0.6, 3.0, 15.0])
 
     def fine(self) -> None:
+        if not self.world.fair_weather:
+            self.world.disturb()
         self.world.network.weather = CALM
         self.world.cluster_dns.faults = self.world.second.faults = FINE
         self.world.busy_most = 0.0

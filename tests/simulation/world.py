@@ -30,6 +30,7 @@ from .words import AAAA, SRV, A
 CLUSTER_DNS, SECOND = Server("10.96.0.10"), Server("10.96.0.11")
 PUBLIC, DEAD = Server("192.0.2.53"), Server("10.96.0.99")
 BACKOFF_MOST = 10.0
+LOOK_EVERY = 3.0
 OPTIONS = frozenset(inspect.signature(build).parameters)  # what this version of the library takes
 
 DEFAULTS: dict[str, Any] = {
@@ -276,7 +277,12 @@ class World:
     # Time.
 
     def run(self, seconds: float) -> None:
-        self.host.run_until(self.host.now + seconds)
+        end = self.host.now + seconds
+        if any(watched.settings.max_stale is not None for watched in self.watched):
+            while self.host.now < end - LOOK_EVERY:  # age removes peers at a moment, whatever else happens then
+                self.host.run_until(self.host.now + LOOK_EVERY)
+                self.check()
+        self.host.run_until(end)
         self.check()
 
     def disturb(self) -> None:

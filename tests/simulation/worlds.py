@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .cluster import dual_stack, ipv4_only, ipv6_only, some_ipv6_only, some_without, two_addresses
@@ -11,6 +11,7 @@ from .story import Story
 from .world import World
 
 Played = tuple[World, Story]
+SHORT = (5, 5, 10)  # many steps a day
 
 
 class Kind(NamedTuple):
@@ -58,7 +59,13 @@ def _additional(world: World) -> Story:
         "glue_cut": ("random", "in order"),
         "minimal": (0.0, 0.0, 0.3, 0.8, 1.0),
     }
-    return Story(world, ttls=(5, 5, 10), cuts=cuts)
+    return _cutting(world, cuts, most_pods=60 if world.seed % 5 == 4 else 12)
+
+
+def _cutting(world: World, cuts: dict[str, Sequence[object]], most_pods: int = 12) -> Story:
+    story = Story(world, ttls=SHORT, pause=30.0, most_pods=most_pods, cuts=cuts, more={"cut": 14})
+    story.cut()
+    return story
 
 
 def dual_set(seed: int) -> Played:
@@ -100,7 +107,7 @@ def in_step(seed: int) -> Played:
     world.watch(api, "http", family="auto")
     world.watch(web, "http", tcp="never", subscribers=1)
     cuts = {"udp": (3, 8, 73), "tcp": (4, 7, 9, 10_000), "minimal": (0.0, 0.0, 0.3)}
-    return world, Story(world, ttls=(5, 5, 10), cuts=cuts)
+    return world, _cutting(world, cuts)
 
 
 def fallback(seed: int) -> Played:
@@ -112,7 +119,7 @@ def fallback(seed: int) -> Played:
     world.watch(api)
     world.watch(api, family="auto", empty_grace=0.0)
     more = {"rewritten": 4, "up_and_down": 2, "gone": 3, "new_services": 5, "network_trouble": 6}
-    return world, Story(world, ttls=(5, 5, 10), most_pods=8, more=more)
+    return world, Story(world, ttls=SHORT, pause=30.0, most_pods=8, more=more)
 
 
 SEARCH = ("moon.svc.cluster.local", "svc.cluster.local", "cluster.local", "corp.example")
@@ -129,7 +136,7 @@ def suffixes(seed: int) -> Played:
     world.watch(web, "http", target="web")
     world.watch(web, target="web.moon")
     more = {"rewritten": 5, "up_and_down": 5, "gone": 2, "new_services": 2}
-    return world, Story(world, ttls=(5, 5, 10), most_pods=8, more=more)
+    return world, Story(world, ttls=SHORT, pause=30.0, most_pods=8, more=more)
 
 
 def foreign(seed: int) -> Played:
@@ -140,7 +147,7 @@ def foreign(seed: int) -> Played:
     world.watch(web, "http")
     world.watch(api, family="auto")
     world.watch(api)
-    return world, Story(world, ttls=(5, 5, 10), faults=("foreign",), more={"server_trouble": 8, "new_services": 3})
+    return world, Story(world, ttls=SHORT, pause=30.0, faults=("foreign",), more={"server_trouble": 8, "new_services": 3})
 
 
 def types(seed: int) -> Played:
@@ -155,7 +162,7 @@ def types(seed: int) -> Played:
     world.watch(new, "auto", family="auto", subscribers=1)
     world.watch(both, family="any")
     world.watch(both, "auto", family="any")
-    return world, Story(world, ttls=(5, 5, 10), more={"new_services": 3})
+    return world, Story(world, ttls=SHORT, pause=30.0, more={"new_services": 3})
 
 
 def chains(seed: int) -> Played:
@@ -165,18 +172,18 @@ def chains(seed: int) -> Played:
     world.watch(web, alias=True, family="any")
     world.watch(web, alias=True, family="auto")
     world.watch(web, alias=True, family="ipv6", subscribers=1)
-    return world, Story(world, ttls=(5, 5, 10), faults=("formerr", "tcp_refused"))
+    return world, Story(world, ttls=SHORT, pause=30.0, faults=("formerr", "tcp_refused"))
 
 
 def extended(seed: int) -> Played:
     """Extended errors in the EDNS record, and additional records of names that nobody asked for."""
     world = World(seed, habits=Habits(extended=0.7, unnamed_glue=0.5))
-    web = world.add_cluster("web", stateful=True, pods=5, ttl=5, shape=dual_stack)
+    web = world.add_cluster("web", stateful=True, pods=5, ttl=5)
     api = world.add_cluster("api", stateful=False, pods=5, ttl=5)
-    world.watch(web, "http", family="any")
+    world.watch(web, "http")
     world.watch(api)
     world.watch(api, "auto", family="auto")
-    return world, Story(world, ttls=(5, 5, 10))
+    return world, Story(world, ttls=SHORT, pause=30.0)
 
 
 def no_address(seed: int) -> Played:
@@ -197,7 +204,7 @@ def caches(seed: int) -> Played:
     world.watch(web, "http", family="any")
     world.watch(web, "http", family="ipv4", min_ttl=3.0)
     world.watch(api)
-    return world, Story(world, ttls=(5, 10, 20), more={"scale": 14, "restart": 10, "flap": 10, "replica_lags": 0})
+    return world, Story(world, ttls=(5, 10, 20), pause=30.0, more={"scale": 14, "restart": 10, "flap": 10, "replica_lags": 0})
 
 
 def age(seed: int) -> Played:
@@ -208,7 +215,7 @@ def age(seed: int) -> Played:
     world.watch(web, "http", max_stale=20.0, timeout=20.0)
     world.watch(api, max_stale=2.0, timeout=20.0)
     world.watch(api, max_stale=60.0)
-    return world, Story(world, ttls=(5, 10, 30), more={"outage": 6, "server_trouble": 8, "freeze": 3})
+    return world, Story(world, ttls=(5, 10, 30), pause=30.0, more={"outage": 6, "server_trouble": 8, "freeze": 3})
 
 
 WORLDS: dict[str, Kind] = {
