@@ -62,6 +62,9 @@ class Habits:
     srv_cut: Literal["block", "in step"] = "block"  # in step: with the glue of the records that are left (Consul)
     minimal: float = 0.0
     no_srv: bool = False
+    no_edns: bool = False
+    no_tcp: bool = False
+    chain_alone: bool = False  # a CNAME without what it leads to: the asker has to ask for that
     nxdomain_for_types: bool = False  # NXDOMAIN where the name exists with records of another type (Docker)
     extended: float = 0.0  # how often an extended error is added
     unnamed_glue: float = 0.0  # how often there is an additional record of a name that no SRV record has
@@ -269,6 +272,13 @@ class ModelServer:
             return Reply(0, REFUSED, (0, 0, 0), b"", Note(name, rdtype, "nothing"))
         if habits.wildcard and name.endswith("." + habits.wildcard):
             return self._wildcard(name, rdtype)
+        if tcp and habits.no_tcp:
+            return "cannot be reached by TCP (refused)"
+        if edns and habits.no_edns:
+            return Reply(RA, FORMERR, (0, 0, 0), b"", Note(name, rdtype, "nothing"))
+        if habits.chain_alone and name.startswith(ALIAS):
+            record = cname_record(name, NEGATIVE_TTL, name.removeprefix(ALIAS))
+            return Reply(RA, 0, (1, 0, 0), record, Note(name, rdtype, "nothing"))
         replica = self.replicas[int(draw() * len(self.replicas))]
         reply = replica.answer(name, rdtype, tcp, now, habits, faults)
         if habits.extended and draw() < habits.extended:

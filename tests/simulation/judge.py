@@ -29,6 +29,7 @@ NAMES_A_REFRESH = 50  # single names that a refresh asks for
 EARLIER_NAMES = 30.0  # seconds: names and types that had nobody are tried again so often
 BACKOFF = 10.0
 A_LITTLE = 1e-6
+LONG_GONE = 60.0
 
 
 class Arrival(NamedTuple):
@@ -79,9 +80,9 @@ class _Lookup:
 
 @dataclass(eq=False)
 class Judge:
-    """One service. `names`: the name that is asked for each type of record; `family` as the option."""
+    """One service. `names`: those that the service may go by, for each type of record; `family` as the option."""
 
-    names: Mapping[int, str]
+    names: Mapping[int, tuple[str, ...]]
     family: str
     trust: Trust
     report: Report
@@ -98,7 +99,12 @@ class Judge:
     counts: Counter[str] = field(default_factory=Counter)
     joined: int = 0
     left: int = 0
-    _first_shown: dict[object, float] = field(default_factory=dict)  # targets, or addresses without one
+    # When targets, or addresses without one, were shown first: at the latest and at the earliest. What one answer has
+    # not may be forgotten by then or not.
+    _first_shown: dict[object, float] = field(default_factory=dict)
+    _oldest: dict[object, float] = field(default_factory=dict)
+    _shown_at: dict[object, float] = field(default_factory=dict)
+    _no_address: set[str] = field(default_factory=set)  # targets whose own name had none
     _last_shown: dict[bytes, float] = field(default_factory=dict)
     _lacked: dict[bytes, list[float]] = field(default_factory=dict)  # by views that had it no longer, since last shown
     _denied_by_name: set[bytes] = field(default_factory=set)
@@ -197,7 +203,7 @@ class Judge:
     def _read(self, arrived: Iterable[Arrival]) -> _Lookup:
         lookup = _Lookup()
         for server, note in arrived:
-            main = self.names.get(note.rdtype) == note.name
+            main = note.name in self.names.get(note.rdtype, ())
             if note.says == "positive" and not note.counts:
                 lookup.strangers |= note.shown
                 continue
@@ -231,13 +237,24 @@ class Judge:
             self._nobody_there = True
         held = self.peers or {}
         for note in lookup.views:
-            main = self.names.get(note.rdtype) == note.name
+            main = note.name in self.names.get(note.rdtype, ())
+            if not main and note.rdtype != SRV:
+                if note.says == "negative" and note.name not in note.view.targets:
+                    if len(self._no_address) > 4096:
+                        self._no_address.clear()
+                    self._no_address.add(note.name)
+                elif note.shown:
+                    self._no_address.discard(note.name)
             if not main and not (note.name in note.view.targets or note.name in held.values()):
                 continue  # the bare name, asked for glue
             if main and note.says == "negative":
                 continue
             for key in note.targets if note.rdtype == SRV else note.shown if main else ():
                 self._first_shown.setdefault(key, now)
+                if now - self._shown_at.get(key, now) > LONG_GONE:
+                    self._oldest[key] = now
+                self._oldest.setdefault(key, now)
+                self._shown_at[key] = now
             self._last_shown.update(dict.fromkeys(note.shown, now))
             for address, target in held.items():
                 if target is None:
@@ -294,7 +311,7 @@ class Judge:
             if denied:
                 return f"emptied too early, by {', '.join(denied)}"
             return "each reply came from a server that has it"
-        young = now - self._first_shown.get(target or address, 0.0) < YOUNG - A_LITTLE
+        young = now - self._oldest.get(target or address, 0.0) < YOUNG - A_LITTLE
         if not young or address in self._denied_by_name or target in after.values():
             return None
         if lacked[-1] - lacked[0] >= self.min_ttl - A_LITTLE:
@@ -378,7 +395,8 @@ class Judge:
             held = {SRV if target is not None else _type_of(address) for address, target in peers.items()}
             if held and rdtype not in held:
                 continue
-            missing = [address for address in self._wanted(note.view, rdtype)[0] if address not in peers]
+            wanted, _ = self._wanted(note.view, rdtype)
+            missing = [a for a, target in wanted.items() if a not in peers and target not in self._no_address]
             if missing:
                 self.report(NOT_TOLD, f"complete, but {len(missing)} are missing, as {spelled(missing[0])}")
 
@@ -495,6 +513,9 @@ class Judge:
                 key = before[address] or address
                 if key not in targets:
                     self._first_shown.pop(key, None)
+        if len(self._oldest) > 4096:
+            self._oldest = {key: at for key, at in self._oldest.items() if now - self._shown_at[key] <= LONG_GONE}
+            self._shown_at = {key: at for key, at in self._shown_at.items() if key in self._oldest}
         if len(self._left_at) > 4096:
             self._left_at = {address: left for address, left in self._left_at.items() if now - left < 60.0}
 

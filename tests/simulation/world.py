@@ -229,11 +229,12 @@ class World:
         )
         (question,) = service.target.questions
         family = options["family"]
-        names = {} if family == "ipv6" else {A: name}
+        known_as = (name, cluster.name)
+        names = {} if family == "ipv6" else {A: known_as}
         if family != "ipv4":
-            names[AAAA] = name
+            names[AAAA] = known_as
         if isinstance(port, str):
-            names = {SRV: name} | names if port == "auto" else {SRV: PREFIX + name}
+            names = {SRV: (name,)} | names if port == "auto" else {SRV: (PREFIX + name,)}
         judge = Judge(
             names,
             family,
@@ -356,7 +357,8 @@ class World:
         # and TCP after TC.
         servers = len(transcript.servers)
         self.must(queries <= 10 * servers * len(names), "too many queries in a lookup", watched)
-        glue = len({name for name, _ in names} - {*watched.judge.names.values(), watched.cluster.name})
+        own = {name for known_as in watched.judge.names.values() for name in known_as} | {watched.cluster.name}
+        glue = len({name for name, _ in names} - own)
         most = 2 * 50 + 2 * len(self.search)
         self.must(glue <= most or watched.lookups == 1, f"{glue} other names asked for in a lookup", watched)
         if now - transcript.started > settings.timeout + 0.01:
@@ -401,6 +403,6 @@ class World:
         habits = self.habits
         since = max(self.disturbed_at, watched.cluster.changed_at, self._frozen_until)
         lag = max(replica.lag for server in (self.cluster_dns, self.second) for replica in server.replicas)
-        room = habits.udp if watched.settings.tcp == "never" else habits.tcp
+        room = habits.udp if watched.settings.tcp == "never" or habits.no_tcp else habits.tcp
         tries_again = bool(habits.wildcard or habits.nxdomain_for_types or habits.no_srv)
         return Fair(since, lag, self.longest_ttl, room, tries_again=tries_again)

@@ -59,7 +59,7 @@ def _additional(world: World) -> Story:
         "glue_cut": ("random", "in order"),
         "minimal": (0.0, 0.0, 0.3, 0.8, 1.0),
     }
-    return _cutting(world, cuts, most_pods=60 if world.seed % 5 == 4 else 12)
+    return _cutting(world, cuts, most_pods=24 if world.seed % 5 == 4 else 12)
 
 
 def _cutting(world: World, cuts: dict[str, Sequence[object]], most_pods: int = 12) -> Story:
@@ -166,8 +166,8 @@ def types(seed: int) -> Played:
 
 
 def chains(seed: int) -> Played:
-    """The name is an alias (CNAME), and now and then servers refuse EDNS and TCP."""
-    world = World(seed)
+    """The name is an alias (CNAME), and servers refuse EDNS and TCP, for ever or now and then."""
+    world = World(seed, habits=Habits(no_edns=seed % 2 == 1, no_tcp=seed % 2 == 1, chain_alone=seed % 4 > 1))
     web = world.add_cluster("web", stateful=False, pods=6, ttl=5, shape=dual_stack)
     world.watch(web, alias=True, family="any")
     world.watch(web, alias=True, family="auto")
