@@ -396,7 +396,13 @@ class Judge:
             if held and rdtype not in held:
                 continue
             wanted, _ = self._wanted(note.view, rdtype)
-            missing = [a for a, target in wanted.items() if a not in peers and target not in self._no_address]
+            # Where a target's old address is still in, its new one is not known to be missing.
+            has = {(target, len(address)) for address, target in peers.items()}
+            missing = [
+                address
+                for address, target in wanted.items()
+                if address not in peers and target not in self._no_address and (target, len(address)) not in has
+            ]
             if missing:
                 self.report(NOT_TOLD, f"complete, but {len(missing)} are missing, as {spelled(missing[0])}")
 
@@ -520,13 +526,14 @@ class Judge:
             self._left_at = {address: left for address, left in self._left_at.items() if now - left < 60.0}
 
     def _forget_unheld(self, lookup: _Lookup) -> None:
-        """Targets that were shown, never had an address, and are gone."""
-        held: set[object] = set((self.peers or {}).values())
-        for rdtype, note in lookup.final.items():
-            if rdtype == SRV and note.says == "positive" and len(self._first_shown) > len(self.peers or ()):
-                for key in [k for k in self._first_shown if k not in note.view.targets and k not in held]:
-                    if isinstance(key, str):
-                        del self._first_shown[key]
+        """Who was shown, but is neither in the set nor in the last word on the name."""
+        peers = self.peers or {}
+        if len(self._first_shown) <= len(set(peers.values()) - {None}) + list(peers.values()).count(None):
+            return
+        held: set[object] = {target or address for address, target in peers.items()}
+        for note in lookup.final.values():
+            held |= note.targets
+        self._first_shown = {key: at for key, at in self._first_shown.items() if key in held}
 
     def _count(self, lookup: _Lookup, said: Said) -> None:
         if said.failed:
