@@ -116,7 +116,7 @@ class Judge:
 
     # What happens.
 
-    def sees(self, peers: Peers | None, said: Said, now: float) -> None:
+    def sees(self, peers: Peers | None, state: Callable[[], str], now: float) -> None:
         """The set between lookups: only age may have changed it."""
         if peers is not self.peers:
             if self.peers is not None and peers is not None:
@@ -131,8 +131,8 @@ class Judge:
         if self.max_stale is not None and now > self.positive_at + self.max_stale + 0.001:
             self.report(MISSED, f"the set is older than max_stale={self.max_stale:g} s")
         overdue = 1.1 * max(self.max_ttl, BACKOFF) + 2 * self.timeout + 1.0
-        if now - self.positive_at > overdue and said.state not in ("stale", "expired"):
-            self.report(NOT_TOLD, f"no answer for {now - self.positive_at:.1f} s, but the state is {said.state}")
+        if now - self.positive_at > overdue and state() not in ("stale", "expired"):
+            self.report(NOT_TOLD, f"no answer for {now - self.positive_at:.1f} s, but the state is {state()}")
 
     def hears(
         self, started: float, servers: Sequence[str], arrived: Iterable[Arrival], peers: Peers | None, said: Said, now: float
@@ -397,7 +397,7 @@ class Judge:
                 continue
             wanted, _ = self._wanted(note.view, rdtype)
             # Where a target's old address is still in, its new one is not known to be missing.
-            has = {(target, len(address)) for address, target in peers.items()}
+            has = {(target, len(address)) for address, target in peers.items() if target is not None}
             missing = [
                 address
                 for address, target in wanted.items()

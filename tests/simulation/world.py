@@ -99,8 +99,10 @@ class Watched:
     judge: Judge
     cluster: HeadlessSvc
     subscribers: list[Subscriber]
+    host: VirtualHost
     ended_at: float
     lookups: int = 0
+    ended: bool = False  # a lookup, of which the judge has not heard yet
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=64))
     most_queries: int = 0
     again: dict[str, Any] = field(default_factory=dict)  # what `watch` was called with
@@ -120,6 +122,12 @@ class Watched:
             self._set = live.peers
             self._peers = {packed_address(text): peer.hostname for peer in live.peers for text in peer.addresses}
         return self._peers
+
+    def heard(self, _: object) -> None:
+        self.ended = True
+
+    def state(self) -> str:
+        return self.service.status(self.host.now).state
 
     def said(self, now: float) -> tuple[Said, Any]:
         status = self.service.status(now)
@@ -248,8 +256,9 @@ class World:
             options["answers"] == "sample",
             self.habits.no_srv,
         )
-        watched = Watched(service, judge, cluster, [], self.host.now, again=again)
+        watched = Watched(service, judge, cluster, [], self.host, self.host.now, again=again)
         self.watched.append(watched)
+        service.heard = watched.heard
         watched.subscribers += [Subscriber(self, watched, raises=0.1 if n == 1 else 0.0) for n in range(subscribers)]
         watched.subscribers.append(Subscriber(self, watched, polled=True))
         service.begin(self.host)  # type: ignore[arg-type]
@@ -282,7 +291,8 @@ class World:
         if any(watched.settings.max_stale is not None for watched in self.watched):
             while self.host.now < end - LOOK_EVERY:  # age removes peers at a moment, whatever else happens then
                 self.host.run_until(self.host.now + LOOK_EVERY)
-                self.check()
+                for watched in self.watched:
+                    watched.judge.sees(watched.peers(), watched.state, self.host.now)
         self.host.run_until(end)
         self.check()
 
@@ -338,10 +348,10 @@ class World:
     def _lookup_ended(self, transcript: Transcript) -> None:
         now = self.host.now
         for watched in self.watched:
-            said, status = watched.said(now)
-            if status.lookups == watched.lookups:
+            if not watched.ended:
                 continue  # it was another service's
-            watched.lookups = status.lookups
+            watched.ended, watched.lookups = False, watched.lookups + 1
+            said, status = watched.said(now)
             self.steps += 1
             arrived = [Arrival(*each) for each in transcript.arrived]
             watched.judge.hears(transcript.started, transcript.servers, arrived, watched.peers(), said, now)
@@ -380,7 +390,7 @@ class World:
             settings = watched.settings
             said, status = watched.said(now)
             self.must(not isinstance(watched.service.live, Closed), "closed by itself", watched)
-            watched.judge.sees(watched.peers(), said, now)
+            watched.judge.sees(watched.peers(), watched.state, now)
             for subscriber in watched.subscribers:
                 subscriber.check()
             # Whatever happens, the next lookup ends in time: it is scheduled, and it has a timeout.
