@@ -107,11 +107,13 @@ class Judge:
     _no_address: set[str] = field(default_factory=set)  # targets whose own name had none
     _last_shown: dict[bytes, float] = field(default_factory=dict)
     _lacked: dict[bytes, list[float]] = field(default_factory=dict)  # by views that had it no longer, since last shown
+    _missed: dict[bytes, float] = field(default_factory=dict)  # the first whole answer without it, since last shown
     _denied_by_name: set[bytes] = field(default_factory=set)
     _votes: dict[int, list[tuple[float, bool]]] = field(default_factory=dict)
     _named: set[tuple[bytes, str]] = field(default_factory=set)
     _strangers: set[bytes] = field(default_factory=set)
     _left_at: dict[bytes, float] = field(default_factory=dict)
+    _by_target: dict[str | None, list[bytes]] = field(default_factory=dict)  # `peers`, by hostname
     _nobody_there: bool = False  # who counts said so, and nobody said otherwise since
 
     # What happens.
@@ -207,6 +209,8 @@ class Judge:
             if note.says == "positive" and not note.counts:
                 lookup.strangers |= note.shown
                 continue
+            if note.says == "foreign" and main:
+                lookup.final.pop(note.rdtype, None)
             if note.says not in ("positive", "negative"):
                 continue
             if main and (note.counts or note.says == "negative"):
@@ -224,7 +228,8 @@ class Judge:
         trusted = self.trust.positive or servers[0]
         accepted = {}
         for rdtype, said in lookup.denied.items():
-            if lookup.final[rdtype].says == "negative" and (trusted in said or said.keys() >= set(servers)):
+            final = lookup.final.get(rdtype)
+            if final is not None and final.says == "negative" and (trusted in said or said.keys() >= set(servers)):
                 accepted[rdtype] = said.get(trusted) or next(iter(said.values()))
         return accepted
 
@@ -235,7 +240,7 @@ class Judge:
         for rdtype, note in accepted.items():
             self._votes.setdefault(rdtype, []).append((now, note.has_soa))
             self._nobody_there = True
-        held = self.peers or {}
+        held, by_target = self.peers or {}, self._by_target
         for note in lookup.views:
             main = note.name in self.names.get(note.rdtype, ())
             if not main and note.rdtype != SRV:
@@ -245,38 +250,41 @@ class Judge:
                     self._no_address.add(note.name)
                 elif note.shown:
                     self._no_address.discard(note.name)
-            if not main and not (note.name in note.view.targets or note.name in held.values()):
-                continue  # the bare name, asked for glue
             if main and note.says == "negative":
                 continue
+            if not main and not (note.name in note.view.targets or note.name in by_target):
+                continue  # the bare name, asked for glue
             for key in note.targets if note.rdtype == SRV else note.shown if main else ():
                 self._first_shown.setdefault(key, now)
-                if now - self._shown_at.get(key, now) > LONG_GONE:
+                if now - self._shown_at.get(key, now) > LONG_GONE and key not in by_target and key not in held:
                     self._oldest[key] = now
                 self._oldest.setdefault(key, now)
                 self._shown_at[key] = now
-            self._last_shown.update(dict.fromkeys(note.shown, now))
-            for address, target in held.items():
-                if target is None:
-                    if not main or note.rdtype != _type_of(address):
-                        continue
-                    there, seen = address in note.view.addresses, address in note.shown
-                elif main:
-                    if note.rdtype != SRV:
-                        continue
-                    there, seen = address in note.view.targets.get(target, ()), target in note.targets
-                else:
-                    known = note.view.targets.get(target)
-                    if target != note.name or (known and note.rdtype != _type_of(address)):
-                        continue
-                    there, seen = address in (known or ()), True
-                    if not there:
-                        self._denied_by_name.add(address)
-                if not there:
-                    self._lacked.setdefault(address, []).append(now)
-                elif seen:
-                    self._lacked.pop(address, None)
-                    self._denied_by_name.discard(address)
+            for address in note.shown:
+                self._last_shown[address] = now
+            for target in (None,) if note.rdtype != SRV and main else by_target if main else (note.name,):
+                for address in by_target.get(target, ()):
+                    self._weigh_one(note, main, address, target, now)
+
+    def _weigh_one(self, note: Note, main: bool, address: bytes, target: str | None, now: float) -> None:
+        """What a reply says of one peer: that it is there, or that the server has it no longer."""
+        if target is None:
+            if note.rdtype == SRV or note.rdtype != _type_of(address):
+                return
+            there, seen = address in note.view.addresses, address in note.shown
+        elif main:
+            there, seen = address in note.view.targets.get(target, ()), target in note.targets
+        else:
+            known = note.view.targets.get(target)
+            if known and note.rdtype != _type_of(address):
+                return
+            there, seen = known is not None and address in known, True
+            if not there:
+                self._denied_by_name.add(address)
+        if not there:
+            self._lacked.setdefault(address, []).append(now)
+        elif seen:
+            self._forget_evidence(address)
 
     # What is demanded.
 
@@ -377,15 +385,18 @@ class Judge:
             note = lookup.final.get(SRV if target is not None else _type_of(address))
             if note is None or note.says != "positive":
                 continue
-            if target is not None and (target, len(address)) in note.told:
-                if address not in note.view.targets[target]:
-                    self.report(MISSED, f"{spelled(address)} of {target} was replaced")
+            if target is None:
+                if not note.whole or address in note.view.addresses:
+                    continue
+            elif target in note.view.targets:
+                if (target, len(address)) in note.told and address not in note.view.targets[target]:
+                    self.report(MISSED, f"{spelled(address)} of {target} was replaced, but stays")
                 continue
-            if not note.whole or (target in note.view.targets if target else address in note.view.addresses):
+            elif not note.whole:
                 continue
-            lacked = self._lacked.get(address, [now])
+            missed = self._missed.setdefault(address, now)
             young = now - self._first_shown.get(target or address, now) <= YOUNG + A_LITTLE
-            if not young or lacked[-1] - lacked[0] > max(self.min_ttl, 0.001) + A_LITTLE:
+            if not young or now - missed > max(self.min_ttl, 0.001) + A_LITTLE:
                 self.report(MISSED, f"{spelled(address)} of {target} is not in a whole answer, but stays")
 
     def _check_complete(self, peers: Peers, lookup: _Lookup) -> None:
@@ -499,25 +510,25 @@ class Judge:
         if peers is before:
             return
         self.peers = peers
+        self._by_target = {}
+        for address, target in (peers or {}).items():
+            self._by_target.setdefault(target, []).append(address)
         if before is None or peers is None:
             self.joined += len(peers or ())
             return
         gone = before.keys() - peers.keys()
         self.left += len(gone)
         self.joined += len(peers.keys() - before.keys())
-        targets = set(peers.values())
         for address in gone:
-            self._lacked.pop(address, None)
-            self._denied_by_name.discard(address)
+            self._forget_evidence(address)
             self._left_at[address] = now
             self._strangers.discard(address)
         if gone and not peers:
             self._first_shown.clear()
-            self._lacked.clear()
         else:
             for address in gone:
                 key = before[address] or address
-                if key not in targets:
+                if key not in self._by_target:
                     self._first_shown.pop(key, None)
         if len(self._oldest) > 4096:
             self._oldest = {key: at for key, at in self._oldest.items() if now - self._shown_at[key] <= LONG_GONE}
@@ -525,10 +536,15 @@ class Judge:
         if len(self._left_at) > 4096:
             self._left_at = {address: left for address, left in self._left_at.items() if now - left < 60.0}
 
+    def _forget_evidence(self, address: bytes) -> None:
+        self._lacked.pop(address, None)
+        self._missed.pop(address, None)
+        self._denied_by_name.discard(address)
+
     def _forget_unheld(self, lookup: _Lookup) -> None:
         """Who was shown, but is neither in the set nor in the last word on the name."""
         peers = self.peers or {}
-        if len(self._first_shown) <= len(set(peers.values()) - {None}) + list(peers.values()).count(None):
+        if len(self._first_shown) <= len(self._by_target.keys() - {None}) + len(self._by_target.get(None, ())):
             return
         held: set[object] = {target or address for address, target in peers.items()}
         for note in lookup.final.values():
