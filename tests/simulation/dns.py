@@ -202,7 +202,7 @@ class Replica:
         if cut_records and habits.srv_cut == "block":
             glue = []
         lost = max(habits.minimal, faults.no_glue)
-        if lost:
+        if lost and not cut_records:  # else nobody could tell what was cut
             sets = dict.fromkeys((target, len(address)) for target, address in glue)
             kept = {key for key in sets if rng.random() >= lost}
             glue = [(target, address) for target, address in glue if (target, len(address)) in kept]

@@ -104,7 +104,7 @@ class Judge:
     _first_shown: dict[object, float] = field(default_factory=dict)
     _oldest: dict[object, float] = field(default_factory=dict)
     _shown_at: dict[object, float] = field(default_factory=dict)
-    _no_address: set[str] = field(default_factory=set)  # targets whose own name had none
+    _no_address: set[tuple[str | None, int]] = field(default_factory=set)  # of own names: none of that size
     _last_shown: dict[bytes, float] = field(default_factory=dict)
     _lacked: dict[bytes, list[float]] = field(default_factory=dict)  # by views that had it no longer, since last shown
     _missed: dict[bytes, float] = field(default_factory=dict)  # the first whole answer without it, since last shown
@@ -114,6 +114,7 @@ class Judge:
     _strangers: set[bytes] = field(default_factory=set)
     _left_at: dict[bytes, float] = field(default_factory=dict)
     _by_target: dict[str | None, list[bytes]] = field(default_factory=dict)  # `peers`, by hostname
+    _before_the_first: list[Note] = field(default_factory=list)  # there may be several lookups before the first set
     _nobody_there: bool = False  # who counts said so, and nobody said otherwise since
 
     # What happens.
@@ -149,9 +150,13 @@ class Judge:
                 self._check_leaving(before, peers, lookup, said, now)
                 self._check_joining(before, peers, lookup, started, now)
         elif peers is not None:
+            lookup.views += self._before_the_first
+            self._before_the_first.clear()
             self._check_joining({}, peers, lookup, started, now)
             if not peers:
                 self._check_empty_start(lookup, accepted)
+        else:
+            self._before_the_first += lookup.views
         if peers is not None and not said.failed:
             self._check_shown(before or {}, peers, lookup)
             self._check_gone(peers, lookup, now)
@@ -189,7 +194,7 @@ class Judge:
                 self.report(MISSED, f"{spelled(address)} of {target} is missing after {elapsed:.0f} s of fair weather")
         for address, name in peers.items():
             if address in wanted or address in allowed:
-                if address in wanted and wanted[address] != name:
+                if address in wanted and wanted[address] != name and not (name is None and A in self.names):
                     self.report(MISSED, f"{spelled(address)} goes by {name}, not {wanted[address]}")
                 continue
             if address in self._strangers and not truth.pods:
@@ -244,14 +249,15 @@ class Judge:
         for note in lookup.views:
             main = note.name in self.names.get(note.rdtype, ())
             if not main and note.rdtype != SRV:
-                if note.says == "negative" and note.name not in note.view.targets:
+                size = 4 if note.rdtype == A else 16
+                if note.shown:
+                    self._no_address.discard((note.name, size))
+                elif all(len(address) != size for address in note.view.targets.get(note.name, ())):
                     if len(self._no_address) > 4096:
                         self._no_address.clear()
-                    self._no_address.add(note.name)
-                elif note.shown:
-                    self._no_address.discard(note.name)
-            if main and note.says == "negative":
-                continue
+                    self._no_address.add((note.name, size))
+            if main and (note.says == "negative" or lookup.final.get(note.rdtype) is not note):
+                continue  # what TCP said replaces what was cut over UDP
             if not main and not (note.name in note.view.targets or note.name in by_target):
                 continue  # the bare name, asked for glue
             for key in note.targets if note.rdtype == SRV else note.shown if main else ():
@@ -374,6 +380,8 @@ class Judge:
                 continue  # a change of type waits until the old one's emptiness is believed
             wanted, _ = self._wanted(note.view, rdtype)
             for address in note.shown:
+                if rdtype == SRV and (wanted.get(address), len(address)) not in note.told:
+                    continue  # a part of what the target has, perhaps
                 if address in wanted and address not in peers:
                     self.report(MISSED, f"{spelled(address)} is in the answer, but did not join")
 
@@ -383,7 +391,7 @@ class Judge:
             return
         for address, target in peers.items():
             note = lookup.final.get(SRV if target is not None else _type_of(address))
-            if note is None or note.says != "positive":
+            if note is None or note.says != "positive" or address in self._strangers:
                 continue
             if target is None:
                 if not note.whole or address in note.view.addresses:
@@ -400,6 +408,8 @@ class Judge:
                 self.report(MISSED, f"{spelled(address)} of {target} is not in a whole answer, but stays")
 
     def _check_complete(self, peers: Peers, lookup: _Lookup) -> None:
+        if self._strangers:
+            return  # those of another name stay until its emptiness is believed
         for rdtype, note in lookup.final.items():
             if note.says != "positive":
                 continue
@@ -409,11 +419,8 @@ class Judge:
             wanted, _ = self._wanted(note.view, rdtype)
             # Where a target's old address is still in, its new one is not known to be missing.
             has = {(target, len(address)) for address, target in peers.items() if target is not None}
-            missing = [
-                address
-                for address, target in wanted.items()
-                if address not in peers and target not in self._no_address and (target, len(address)) not in has
-            ]
+            known = has | self._no_address
+            missing = [a for a, target in wanted.items() if a not in peers and (target, len(a)) not in known]
             if missing:
                 self.report(NOT_TOLD, f"complete, but {len(missing)} are missing, as {spelled(missing[0])}")
 

@@ -189,7 +189,8 @@ class Story:
         servers = rng.choice([usual, usual[::-1], (*usual, PUBLIC), (DEAD, *usual), (DEAD, PUBLIC), (DEAD,)])
         search = world.search
         if search and rng.random() < 0.5:
-            search = rng.choice([(*search, "more.example"), ("first.example", *search), search[::-1]])
+            *inside, outside = search  # the wildcard stays behind: else it is what the user asks for
+            search = rng.choice([(*search, "more.example"), ("first.example", *search), (*inside[::-1], outside)])
         world.configure(servers, search)
         world.run(rng.choice([3.0, 20.0, 120.0]))
         if rng.random() < 0.7:
