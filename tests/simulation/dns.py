@@ -112,7 +112,7 @@ class Replica:
         self._services = services
         self._rng = rng
         self._cache: dict[tuple[str, int], _Entry] = {}
-        self._last_cut: dict[str, tuple[object, ...]] = {}
+        self.last_cut: dict[str, tuple[object, ...]] = {}
 
     def forget(self) -> None:
         """It restarts."""
@@ -234,13 +234,13 @@ class Replica:
     def _block(self, name: str, entry: _Entry, room: int) -> tuple[object, ...]:
         """After the entry's life often the same again."""
         if entry.cut is None or len(entry.cut) != room:
-            last, every = self._last_cut.get(name), entry.values
+            last, every = self.last_cut.get(name), entry.values
             again = last is not None and len(last) == room and set(last) <= set(every)
             if again and self._rng.random() < self.same_cut:
                 entry.cut = last
             else:
                 start = self._rng.randrange(len(every))
-                entry.cut = self._last_cut[name] = (every + every)[start : start + room]
+                entry.cut = self.last_cut[name] = (every + every)[start : start + room]
         assert entry.cut is not None
         return entry.cut
 

@@ -246,7 +246,8 @@ class Judge:
             self._votes.setdefault(rdtype, []).append((now, note.has_soa))
             self._nobody_there = True
         held, by_target = self.peers or {}, self._by_target
-        for note in lookup.views:
+        # The answer about the service comes last: it decides where a pod's own name was read from an older cache.
+        for note in sorted(lookup.views, key=lambda note: note.name in self.names.get(note.rdtype, ())):
             main = note.name in self.names.get(note.rdtype, ())
             if not main and note.rdtype != SRV:
                 size = 4 if note.rdtype == A else 16

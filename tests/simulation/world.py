@@ -9,7 +9,9 @@ from __future__ import annotations
 import inspect
 import os
 import random
+import shutil
 import tempfile
+import weakref
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -169,8 +171,9 @@ class World:
             servers[PUBLIC] = Stranger()
         self.usual = tuple(servers)
         self.search = search
-        self._directory = tempfile.TemporaryDirectory(prefix="simulation-")
-        self.resolv_conf = os.path.join(self._directory.name, "resolv.conf")
+        directory = tempfile.mkdtemp(prefix="simulation-")
+        self._clean_up = weakref.finalize(self, shutil.rmtree, directory)
+        self.resolv_conf = os.path.join(directory, "resolv.conf")
         self.network = Network(servers | {PUBLIC: Stranger(), DEAD: Dead()}, rng)
         self.network.ended = self._lookup_ended
         self.configure()
@@ -323,7 +326,7 @@ class World:
                     self.must(subscriber.told == watched.service.live.peers, "not told after quiescence", watched)
 
     def end(self) -> None:
-        self._directory.cleanup()
+        self._clean_up()
 
     # What must be true.
 
