@@ -246,8 +246,8 @@ class Judge:
             self._votes.setdefault(rdtype, []).append((now, note.has_soa))
             self._nobody_there = True
         held, by_target = self.peers or {}, self._by_target
-        # The answer about the service comes last: it decides where a pod's own name was read from an older cache.
-        for note in sorted(lookup.views, key=lambda note: note.name in self.names.get(note.rdtype, ())):
+        gone: dict[bytes, bool] = {}  # and whether by the target's own name
+        for note in lookup.views:
             main = note.name in self.names.get(note.rdtype, ())
             if not main and note.rdtype != SRV:
                 size = 4 if note.rdtype == A else 16
@@ -271,9 +271,14 @@ class Judge:
                 self._last_shown[address] = now
             for target in (None,) if note.rdtype != SRV and main else by_target if main else (note.name,):
                 for address in by_target.get(target, ()):
-                    self._weigh_one(note, main, address, target, now)
+                    self._weigh_one(note, main, address, target, gone)
+        # Last, for the replies of one lookup may come from caches of different age.
+        for address, by_name in gone.items():
+            self._lacked.setdefault(address, []).append(now)
+            if by_name:
+                self._denied_by_name.add(address)
 
-    def _weigh_one(self, note: Note, main: bool, address: bytes, target: str | None, now: float) -> None:
+    def _weigh_one(self, note: Note, main: bool, address: bytes, target: str | None, gone: dict[bytes, bool]) -> None:
         """What a reply says of one peer: that it is there, or that the server has it no longer."""
         if target is None:
             if note.rdtype == SRV or note.rdtype != _type_of(address):
@@ -286,10 +291,8 @@ class Judge:
             if known and note.rdtype != _type_of(address):
                 return
             there, seen = known is not None and address in known, True
-            if not there:
-                self._denied_by_name.add(address)
         if not there:
-            self._lacked.setdefault(address, []).append(now)
+            gone[address] = gone.get(address, False) or not main
         elif seen:
             self._forget_evidence(address)
 
