@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
+from math import inf
 from typing import NamedTuple, Protocol, TypeAlias
 
 from .answer import Answer
@@ -24,12 +25,14 @@ from .pickers import Pickers
 from .settings import Settings
 from .target import Question, Target
 from .ticks import Handle
-from .transport import own_addresses
+from .transport import own_among
 from .watchers import Watcher, Watchers
 
+MAX_ASKED = 10_000  # addresses of which it is remembered whether they are this process's own
 MIN_PAUSE = 0.1  # seconds between two lookups of one name after a failure, however often refresh() is called
 
 Backoff: TypeAlias = Callable[[int, LookupFailed], float]
+OwnAmong: TypeAlias = Callable[[Iterable[str]], Collection[str]]
 Done: TypeAlias = Callable[[DiscoveryError | None], None]
 
 
@@ -163,7 +166,6 @@ class Service:
         self._pickers = Pickers(strategy, target.text, self._built)
         self._backoff = backoff
         self._exclude_self = exclude_self
-        self._own: frozenset[str | Endpoint] | None = None
         self._rng = rng
         self._notify = notify
         self._deliver = deliver
@@ -244,7 +246,7 @@ class Service:
         for name in self._names:
             name.asking, name.in_flight, name.timer = None, False, None
             name.waiting.clear()
-            name.asker = host.askers.get(name.question, self.settings)
+            name.asker = host.askers.get(name.question, self.settings, name.asker)
             name.membership.due = host.time() + self._rng.uniform(0, 0.5)
             self._sleep(name)
         if isinstance(self.live, Live) and self.live.peers:  # or every worker goes on with the same next peer
@@ -274,12 +276,15 @@ class Service:
         if isinstance(self.live, Closed):
             return
         now = self._host.time()
-        if name.membership.expired(now):
+        membership = name.membership
+        if membership.expired(now):
             self._swap()
-        if now >= name.membership.due and not name.in_flight:
+        if now >= membership.due and not name.in_flight:
             name.in_flight, name.asked_at = True, now
-            asking = name.asker.ask(name.membership.held(), partial(self._ended, name))
+            asking = name.asker.ask(membership.held(), partial(self._ended, name))
             name.asking = asking if name.in_flight else None
+            if name.in_flight and membership.expires_at < inf:  # `max_stale` may be over before the lookup is
+                name.timer = self._host.call_at(membership.expires_at, partial(self._wake, name))
         elif not name.in_flight:
             self._sleep(name)
 
@@ -348,14 +353,7 @@ class Service:
             self.live = Live(peers, picker)
 
     def _others(self, peers: list[Peer]) -> list[Peer]:
-        if self._own is None:
-            self._own = self._exclude_self.resolve(
-                lambda: [s for name in self._names for s in name.asker.conf().servers]
-            )
-        own = self._own
-        if not own:
-            return peers
-        return [p for p in peers if p.endpoint not in own and not any(address in own for address in p.addresses)]
+        return self._exclude_self.others(peers) if self._exclude_self else peers
 
     # From anywhere.
 
@@ -366,6 +364,8 @@ class Service:
             state = "closed"
         elif isinstance(live, Starting):
             state = "starting"
+        elif not live.peers and any(m.given_up for m in memberships):
+            state = "expired"
         elif any(m.stale(now) for m in memberships):
             state = "stale"
         else:
@@ -389,23 +389,46 @@ class Service:
 
 
 class ExcludeSelf:
-    """`exclude_self=`: True (`$POD_IP`, or the address this host sends from), or addresses and "host:port"s."""
+    """`exclude_self=`: True (`$POD_IP`, `$POD_IPS`, or the peer whose address the route to it starts from), or
+    addresses and "host:port"s.
+    """
 
-    def __init__(self, option: bool | str | Iterable[str]) -> None:
-        self._auto = option is True
+    def __init__(self, option: bool | str | Iterable[str], own_among: OwnAmong = own_among) -> None:
         listed = [] if isinstance(option, bool) else [option] if isinstance(option, str) else list(option)
-        self._own = frozenset(map(_own_endpoint, listed))
+        self._auto = option is True
+        self._own: frozenset[str | Endpoint] | None = None if self._auto else frozenset(map(_own_endpoint, listed))
+        self._own_among = own_among
+        self._asked: dict[str, bool] = {}  # whether an address is one of this host's own
 
-    def resolve(self, servers: Callable[[], Iterable[object]]) -> frozenset[str | Endpoint]:
-        if not self._auto:
-            return self._own
-        told = f"{os.environ.get('POD_IPS', '')},{os.environ.get('POD_IP', '')}"
-        found = {text.strip() for text in told.split(",") if text.strip()}
-        try:
-            return frozenset(map(canonical_address, found or own_addresses(servers())))  # type: ignore[arg-type]
-        except (ValueError, LookupFailed) as error:
-            log.warning("exclude_self=True: own address not known: %s", error)
-            return frozenset()
+    def __bool__(self) -> bool:
+        return self._auto or bool(self._own)
+
+    def others(self, peers: list[Peer]) -> list[Peer]:
+        if self._own is None:
+            self._own = told_addresses()
+        own = self._own
+        if self._auto and not own:
+            own = self._by_route({address for peer in peers for address in peer.addresses})
+        return [p for p in peers if p.endpoint not in own and not any(address in own for address in p.addresses)]
+
+    def _by_route(self, addresses: set[str]) -> frozenset[str]:
+        if new := addresses.difference(self._asked):
+            if len(self._asked) > MAX_ASKED:
+                self._asked.clear()
+                new = addresses
+            own = self._own_among(new)
+            self._asked.update((address, address in own) for address in new)
+        return frozenset(address for address in addresses if self._asked[address])
+
+
+def told_addresses() -> frozenset[str]:
+    """What the downward API says in `$POD_IPS` and `$POD_IP`."""
+    told = f"{os.environ.get('POD_IPS', '')},{os.environ.get('POD_IP', '')}"
+    try:
+        return frozenset(canonical_address(text.strip()) for text in told.split(",") if text.strip())
+    except ValueError as error:
+        log.warning("exclude_self=True: $POD_IP is not read: %s", error)
+        return frozenset()
 
 
 def _own_endpoint(text: str) -> str | Endpoint:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Protocol
 
-from .connections import Connection, Connections, open_socket
+from .connections import Connection, Connections, open_socket, sockaddr
 from .message import Message, WireError
+from .model import canonical_address
 from .servers import TCP_CONNECT, Exchange
 from .steps import Steps
 from .target import Server
@@ -127,7 +129,7 @@ class _UDP(_Channel):
     def open(self) -> None:
         self._sock = sock = open_socket(self.exchange.server, socket.SOCK_DGRAM)
         # Connected: the kernel drops what comes from anybody else, and reports ICMP errors.
-        sock.connect(self.exchange.server)
+        sock.connect(sockaddr(self.exchange.server))
         sock.send(self.exchange.query.wire)
         self._host.add_reader(sock, self._readable)
         self._give_up_at(self.exchange.deadline, lambda: self._timed_out("(UDP)"))
@@ -226,8 +228,23 @@ def own_addresses(servers: Iterable[Server]) -> set[str]:
         family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
-                sock.connect(server)
+                sock.connect(sockaddr(server))
                 found.add(sock.getsockname()[0])
         except OSError:
             continue
+    return found
+
+
+def own_among(addresses: Iterable[str]) -> set[str]:
+    """Those that this host would send from to that very address, so they are its own. No packet is sent.
+
+    A socket keeps the source address of its first connect(), so each address takes a new one: some 10 µs.
+    """
+    found = set()
+    for address in addresses:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((address, 9))
+            if canonical_address(sock.getsockname()[0].partition("%")[0]) == address:
+                found.add(address)
     return found
