@@ -60,6 +60,7 @@ class Habits:
     glue_tcp: int = 10_000
     glue_cut: Literal["random", "in order"] = "random"
     srv_cut: Literal["block", "in step"] = "block"  # in step: with the glue of the records that are left (Consul)
+    same_cuts: bool = False  # A and AAAA are cut by block, too
     minimal: float = 0.0
     no_srv: bool = False
     no_edns: bool = False
@@ -172,7 +173,9 @@ class Replica:
         cut = len(values) > room
         if not cut and (reply := entry.replies.get((left, tcp))) is not None:
             return reply
-        if cut:
+        if cut and habits.same_cuts:
+            values = list(self._block(name, entry, room))  # type: ignore[arg-type]
+        elif cut:
             values = self._rng.sample(values, room)
         else:
             self._rng.shuffle(values)

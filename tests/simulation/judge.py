@@ -380,6 +380,8 @@ class Judge:
         for rdtype, note in lookup.final.items():
             if note.says != "positive" or any(address in self._strangers for address in before):
                 continue
+            if rdtype != SRV and SRV in lookup.final and lookup.final[SRV].says == "positive":
+                continue  # those of the bare name are looked up for the targets' sake
             if kinds - {rdtype} and (self.family != "any" or SRV in kinds | {rdtype}):
                 continue  # a change of type waits until the old one's emptiness is believed
             wanted, _ = self._wanted(note.view, rdtype)
@@ -418,7 +420,7 @@ class Judge:
             if note.says != "positive":
                 continue
             held = {SRV if target is not None else _type_of(address) for address, target in peers.items()}
-            if held and rdtype not in held:
+            if (held and rdtype not in held) or (rdtype != SRV and SRV in lookup.final):
                 continue
             wanted, _ = self._wanted(note.view, rdtype)
             # Where a target's old address is still in, its new one is not known to be missing.

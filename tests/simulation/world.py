@@ -418,4 +418,4 @@ class World:
         lag = max(replica.lag for server in (self.cluster_dns, self.second) for replica in server.replicas)
         room = habits.udp if watched.settings.tcp == "never" or habits.no_tcp else habits.tcp
         tries_again = bool(habits.wildcard or habits.nxdomain_for_types or habits.no_srv)
-        return Fair(since, lag, self.longest_ttl, room, tries_again=tries_again)
+        return Fair(since, lag, self.longest_ttl, room, not habits.same_cuts, tries_again)

@@ -110,6 +110,21 @@ def in_step(seed: int) -> Played:
     return world, _cutting(world, cuts)
 
 
+def same_cuts(seed: int) -> Played:
+    """Every answer is cut by block, mostly the same block again: who is behind it may be there or not."""
+    world = World(seed, habits=Habits(same_cuts=True))
+    web = world.add_cluster("web", stateful=True, pods=8, ttl=5)
+    api = world.add_cluster("api", stateful=False, pods=8, ttl=5)
+    for server in (world.cluster_dns, world.second):
+        for replica in server.replicas:
+            replica.same_cut = 0.99
+    world.watch(web, "http")
+    world.watch(api)
+    world.watch(api, family="auto", tcp="never", subscribers=1)
+    cuts = {"udp": (6, 8, 73), "tcp": (7, 8, 9, 10_000)}
+    return world, Story(world, ttls=SHORT, cuts=cuts, more={"cut": 5, "calm": 8})
+
+
 def fallback(seed: int) -> Played:
     """resolv.conf names the cluster's server and a public one."""
     world = World(seed, stranger=True, second=False)
@@ -219,12 +234,13 @@ def age(seed: int) -> Played:
 
 
 WORLDS: dict[str, Kind] = {
-    "mixed": Kind(mixed, "StatefulSet and Deployment by SRV and A, samples, short memories", 0.25),
+    "mixed": Kind(mixed, "StatefulSet and Deployment by SRV and A, samples, short memories", 0.22),
     "month": Kind(month, "a StatefulSet and a Deployment for weeks at long TTLs", 0.15),
     "dual-set": Kind(dual_set, "dual-stack StatefulSet, additional records cut or left out", 0.06),
     "dual-deployment": Kind(dual_deployment, "dual-stack Deployment, the same", 0.06),
     "several-addresses": Kind(several_addresses, "two addresses a name, additional records cut", 0.04),
     "in-step": Kind(in_step, "SRV records cut in step with their glue (Consul)", 0.05),
+    "same-cuts": Kind(same_cuts, "answers cut by block, mostly the same one again", 0.03),
     "fallback": Kind(fallback, "a public server behind the cluster's, resolv.conf rewritten", 0.05),
     "suffixes": Kind(suffixes, "short names, a wildcard down the search list, 0 to n pods and back", 0.06),
     "foreign": Kind(foreign, "answers for another name", 0.04),
