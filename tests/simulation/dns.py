@@ -16,7 +16,6 @@ from typing import Literal
 from .cluster import NOBODY, PORT, HeadlessSvc, Snapshot
 from .words import (
     AA,
-    AAAA,
     BADVERS,
     FORMERR,
     NXDOMAIN,

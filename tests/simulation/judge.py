@@ -138,7 +138,13 @@ class Judge:
             self.report(NOT_TOLD, f"no answer for {now - self.positive_at:.1f} s, but the state is {state()}")
 
     def hears(
-        self, started: float, servers: Sequence[str], arrived: Iterable[Arrival], peers: Peers | None, said: Said, now: float
+        self,
+        started: float,
+        servers: Sequence[str],
+        arrived: Iterable[Arrival],
+        peers: Peers | None,
+        said: Said,
+        now: float,
     ) -> None:
         """One lookup is over: the replies that reached it, and the set as it is now."""
         lookup = self._read(arrived)
@@ -576,4 +582,3 @@ class Judge:
 
 def _type_of(address: bytes) -> int:
     return A if len(address) == 4 else AAAA
-

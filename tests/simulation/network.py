@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from headless_discovery.lookup import Exchange, Lookup
+from headless_discovery.lookup import Lookup
 from headless_discovery.message import WireError
+from headless_discovery.servers import Exchange
 from headless_discovery.target import Server
 
+from .clock import Broken
 from .words import Note, Question, Reply, encode, read_question
 
 if TYPE_CHECKING:
@@ -180,8 +182,10 @@ class _Channel:
         try:
             message = self.exchange.read(data)
         except WireError as error:
-            assert note is None, f"a good answer was taken for garbage: {error}"
-            self._broken(f"sent what is no DNS message ({error})")
+            problem = f"sent what is no DNS message ({error})"
+            if note is not None:
+                raise Broken(f"a good answer was refused: the server {problem}") from error
+            self._broken(problem)
             return
         if message is None:
             assert note is None, "an answer was taken for somebody else's"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .cluster import HeadlessSvc
 from .dns import FINE, Faults
@@ -27,7 +27,7 @@ class Story:
         pause: float = 60.0,
         most_pods: int = 12,
         whole: float = 0.3,
-        cuts: dict[str, Sequence[object]] | None = None,
+        cuts: Mapping[str, Sequence[object]] | None = None,
         more: dict[str, int] | None = None,
         faults: Sequence[str] = (),
     ) -> None:

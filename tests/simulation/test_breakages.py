@@ -37,9 +37,15 @@ BREAKAGES = [
     # Leaving.
     Breakage("an empty answer is believed at once", "if self._grace == 0 and has_soa:", "if True:", FALSE_REMOVAL),
     Breakage("two empty answers are enough", "EMPTY_ANSWERS = 3", "EMPTY_ANSWERS = 2", FALSE_REMOVAL),
-    Breakage("an answer that was cut is taken for whole", "complete=not message.truncated)", "complete=True)", FALSE_REMOVAL),
-    Breakage("SRV cut by block is taken for whole", "return 0 < with_glue < len(targets)", "return True", FALSE_REMOVAL),
-    Breakage("SRV whose glue alone was cut is taken for cut", "return 0 < with_glue < len(targets)", "return False", MISSED),
+    Breakage(
+        "an answer that was cut is taken for whole", "complete=not message.truncated)", "complete=True)", FALSE_REMOVAL
+    ),
+    Breakage(
+        "SRV cut by block is taken for whole", "return 0 < with_glue < len(targets)", "return True", FALSE_REMOVAL
+    ),
+    Breakage(
+        "SRV whose glue alone was cut is taken for cut", "return 0 < with_glue < len(targets)", "return False", MISSED
+    ),
     Breakage(
         "SRV cut in step with its glue is taken for whole",
         "return 0 < with_glue < len(targets)",
@@ -156,7 +162,13 @@ BREAKAGES = [
         "types",
     ),
     # Telling.
-    Breakage("targets without an address are not told of", "        if lost:\n", "        if False:\n", NOT_TOLD, "no-address"),
+    Breakage(
+        "targets without an address are not told of",
+        "        if lost:\n",
+        "        if False:\n",
+        NOT_TOLD,
+        "no-address",
+    ),
     Breakage(
         "after a failure nothing is scheduled",
         "self.due = now + max(0.0, self._backoff(self.consecutive_failures, error))",

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from headless_discovery.lookup import Part
+from headless_discovery.answer import Part
 from headless_discovery.membership import Membership
 from headless_discovery.service import Live
 from headless_discovery.settings import Settings

@@ -27,9 +27,7 @@ class Machine(RuleBasedStateMachine):
         max_stale=st.sampled_from([None, 60.0]),
         dual=st.booleans(),
     )
-    def begin(
-        self, seed: int, stranger: bool, second: bool, grace: float, max_stale: float | None, dual: bool
-    ) -> None:
+    def begin(self, seed: int, stranger: bool, second: bool, grace: float, max_stale: float | None, dual: bool) -> None:
         self.world = world = World(seed, stranger=stranger, second=second)
         world.longest_ttl = 600
         web = world.add_cluster("web", stateful=True, pods=3, ttl=5)

@@ -241,11 +241,11 @@ class World:
         (question,) = service.target.questions
         family = options["family"]
         known_as = (name, cluster.name)
-        names = {} if family == "ipv6" else {A: known_as}
+        names: dict[int, tuple[str, ...]] = {} if family == "ipv6" else {A: known_as}
         if family != "ipv4":
             names[AAAA] = known_as
         if isinstance(port, str):
-            names = {SRV: (name,)} | names if port == "auto" else {SRV: (PREFIX + name,)}
+            names = {SRV: (name,), **names} if port == "auto" else {SRV: (PREFIX + name,)}
         judge = Judge(
             names,
             family,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from .cluster import dual_stack, ipv4_only, ipv6_only, some_ipv6_only, some_without, two_addresses
@@ -62,7 +62,7 @@ def _additional(world: World) -> Story:
     return _cutting(world, cuts, most_pods=24 if world.seed % 5 == 4 else 12)
 
 
-def _cutting(world: World, cuts: dict[str, Sequence[object]], most_pods: int = 12) -> Story:
+def _cutting(world: World, cuts: Mapping[str, Sequence[object]], most_pods: int = 12) -> Story:
     story = Story(world, ttls=SHORT, pause=30.0, most_pods=most_pods, cuts=cuts, more={"cut": 14})
     story.cut()
     return story
@@ -162,7 +162,9 @@ def foreign(seed: int) -> Played:
     world.watch(web, "http")
     world.watch(api, family="auto")
     world.watch(api)
-    return world, Story(world, ttls=SHORT, pause=30.0, faults=("foreign",), more={"server_trouble": 8, "new_services": 3})
+    return world, Story(
+        world, ttls=SHORT, pause=30.0, faults=("foreign",), more={"server_trouble": 8, "new_services": 3}
+    )
 
 
 def types(seed: int) -> Played:
@@ -219,7 +221,9 @@ def caches(seed: int) -> Played:
     world.watch(web, "http", family="any")
     world.watch(web, "http", family="ipv4", min_ttl=3.0)
     world.watch(api)
-    return world, Story(world, ttls=(5, 10, 20), pause=30.0, more={"scale": 14, "restart": 10, "flap": 10, "replica_lags": 0})
+    return world, Story(
+        world, ttls=(5, 10, 20), pause=30.0, more={"scale": 14, "restart": 10, "flap": 10, "replica_lags": 0}
+    )
 
 
 def age(seed: int) -> Played:
