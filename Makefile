@@ -38,7 +38,7 @@ profile: $(VENV)/.ready-bench  ## where the time of a refresh goes, by module an
 instructions: $(VENV)/.ready  ## count the reader's instructions under valgrind, against a budget; ARGS=--update for a new one
 	@cd tests && ../$(BIN)/python -m instructions $(ARGS)
 
-simulation: $(VENV)/.ready  ## a million membership steps in virtual time; ARGS="--days 7 --seed 100" for others
+simulation: $(VENV)/.ready  ## a million membership steps in virtual time; ARGS="--world dual-set --seed 7" for one of them
 	@cd tests && ../$(BIN)/python -m simulation $(or $(ARGS),--steps 1000000)
 
 fuzz: $(VENV)/.ready-fuzz  ## hostile bytes, guided by coverage; FUZZ_SECONDS=600 for longer than a minute

@@ -1,321 +1,584 @@
-"""Who must be in, told from the messages that were received and from nothing else.
+"""Says whether a service's set of peers was right, and imports nothing of the library that keeps the set.
 
-Written from the rules of joining and leaving (docs/architecture.md), not from the code: evidence is kept as a list of
-what was heard, and each question is answered by looking through that list.
+The library has messages to go by. The judge has what no client can have: the truth of the cluster, and for each reply
+that reached the library in time the pods that the server knew when it made it, whatever the message left out. So it
+needs none of the library's rules about truncation, glue, samples and chance. What it demands is in docs/reliability.md;
+where it has to know a number, the number is one that users are promised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from math import log
-from typing import Literal
+from math import ceil, log
+from typing import NamedTuple
 
-from headless_discovery.message import Message
-from headless_discovery.target import Server
-from headless_discovery.testing.message import AAAA, NXDOMAIN, SRV, A
+from .cluster import Snapshot, spelled
+from .words import AAAA, SRV, A, Note
 
-from .network import Heard, Transcript
+Peers = Mapping[bytes, str | None]  # each address in the set, and the hostname that it goes by
+Report = Callable[[str, str], None]
 
-Member = bytes | tuple[str, int]
-Endpoint = tuple[bytes, int]
-Verdict = Literal["whole", "cut", "nobody", "failed"]
+FALSE_REMOVAL, MISSED, WRONG_JOIN, NOT_TOLD = "false removal", "missed change", "wrong join", "not told"
+
+YOUNG = 10.0  # seconds: replicas of a server behind one address disagree for a while
+EMPTY_ANSWERS = 3
+GRACE_WITHOUT_SOA = 30.0
+NAMES_A_REFRESH = 50  # single names that a refresh asks for
+EARLIER_NAMES = 30.0  # seconds: names and types that had nobody are tried again so often
+BACKOFF = 10.0
+A_LITTLE = 1e-6
+LONG_GONE = 60.0
 
 
-def says_something(heard: Heard) -> bool:
-    """NOERROR or NXDOMAIN from a server that is responsible, or asks others; not a referral, not an empty cut."""
-    message = heard.message
-    if heard.rcode not in (0, NXDOMAIN):
-        return False
-    if message.answer:
-        return heard.rcode == 0
-    if message.truncated:
-        return False
-    lame = heard.rcode == 0 and message.soa is None
-    return not (lame and (message.has_ns or not (message.authoritative or message.recursion_available)))
+class Arrival(NamedTuple):
+    server: str
+    note: Note
+
+
+class Said(NamedTuple):
+    """What the service says of itself."""
+
+    failed: bool  # the last lookup, by the service's own count
+    error: bool
+    complete: bool
+    state: str
+
+
+class Fair(NamedTuple):
+    """Weather in which everything has to become right: since when, and how the servers answer meanwhile."""
+
+    since: float
+    lag: float  # seconds, of the slowest replica
+    ttl: int  # the longest one of late
+    room: int  # records of an answer; more are cut off
+    random_cuts: bool = True
+    tries_again: bool = False  # names or types that had nobody are part of this world
 
 
 @dataclass
 class Trust:
-    """Whose NXDOMAIN counts alone: the server of the last positive answer."""
+    """The server of the last positive answer, for all services that share what is known of servers."""
 
-    servers: Collection[Server]
-    positive: Server | None = None
-
-    def concluded(self, heard: list[Heard], name: str, rdtype: int) -> Heard | None:
-        """What one lookup found out about a name: the message that decides, or None.
-
-        TCP's word replaces the cut answer that led to it (RFC 2181, 9). A positive answer decides; a negative one
-        from the trusted server or from all servers; anything else decides nothing.
-        """
-        positive: Heard | None = None
-        negative: dict[Server, Heard] = {}
-        for one in heard:
-            if one.name != name or one.rdtype != rdtype or not says_something(one):
-                continue
-            if one.message.answer:
-                positive = one
-                continue
-            if positive is not None and positive.server == one.server and one.tcp:
-                positive = None
-            negative[one.server] = one
-        if positive is not None:
-            return positive
-        if self.positive is None or self.positive in negative or len(negative) == len(self.servers):
-            return negative.get(self.positive) or next(iter(negative.values()), None)  # type: ignore[arg-type]
-        return None
+    positive: str | None = None
 
 
 @dataclass
-class Judge:
-    """One service. `records` is A or SRV; `both`: AAAA is asked too, after an A NODATA (no pod has one)."""
+class _Lookup:
+    """What one lookup's replies say of the watched name, and of the names of its pods."""
 
-    name: str
-    records: int
-    port: int
+    final: dict[int, Note] = field(default_factory=dict)  # by type: the last word on the name
+    denied: dict[int, dict[str, Note]] = field(default_factory=dict)
+    views: list[Note] = field(default_factory=list)  # of servers that count, in order
+    strangers: set[bytes] = field(default_factory=set)
+
+    @property
+    def positive(self) -> bool:
+        return any(note.says == "positive" for note in self.final.values())
+
+
+@dataclass(eq=False)
+class Judge:
+    """One service. `names`: those that the service may go by, for each type of record; `family` as the option."""
+
+    names: Mapping[int, tuple[str, ...]]
+    family: str
     trust: Trust
-    both: bool = False
-    bare: bool = False  # port="auto": SRV of the service's own name
+    report: Report
     timeout: float = 5.0
     min_ttl: float = 1.0
+    max_ttl: float = 30.0
     empty_grace: float = 30.0
     max_stale: float | None = None
     sample: bool = False
+    no_srv: bool = False  # port="auto" where the servers have no SRV records
 
-    members: set[Member] = field(default_factory=set)
-    latest: frozenset[Member] = frozenset()
-    verdict: Verdict = "failed"
-    believed_at: float | None = None
-    _since: dict[Member, float] = field(default_factory=dict)
-    _seen: dict[Member, float] = field(default_factory=dict)
-    _whole_misses: dict[Member, list[float]] = field(default_factory=dict)
-    _draws: list[tuple[int, float]] = field(default_factory=list)  # fresh: which cut answer, ln of missing anybody
-    _cuts: int = 0
-    _last_cut: frozenset[Member] | None = None
-    _seen_in_cut: dict[Member, int] = field(default_factory=dict)
-    _cut_misses: dict[Member, int] = field(default_factory=dict)
-    _addresses: dict[Member, tuple[bytes, ...] | None] = field(default_factory=dict)
-    _expired_at: float = 0.0
-    _when_asked: dict[Member, tuple[bytes, ...] | None] = field(default_factory=dict)
-    _empties: list[tuple[float, bool]] = field(default_factory=list)
-    counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(("whole", "cut", "nobody", "failed"), 0))
-    version: int = 0  # changes whenever who must be in may have changed
-    left: int = 0
+    peers: Peers | None = None
+    positive_at: float | None = None
+    counts: Counter[str] = field(default_factory=Counter)
     joined: int = 0
-    unverified: set[str] = field(default_factory=set)
+    left: int = 0
+    # When targets, or addresses without one, were shown first: at the latest and at the earliest. What one answer has
+    # not may be forgotten by then or not.
+    _first_shown: dict[object, float] = field(default_factory=dict)
+    _oldest: dict[object, float] = field(default_factory=dict)
+    _shown_at: dict[object, float] = field(default_factory=dict)
+    _no_address: set[tuple[str | None, int]] = field(default_factory=set)  # of own names: none of that size
+    _last_shown: dict[bytes, float] = field(default_factory=dict)
+    _lacked: dict[bytes, list[float]] = field(default_factory=dict)  # by views that had it no longer, since last shown
+    _missed: dict[bytes, float] = field(default_factory=dict)  # the first whole answer without it, since last shown
+    _denied_by_name: set[bytes] = field(default_factory=set)
+    _votes: dict[int, list[tuple[float, bool]]] = field(default_factory=dict)
+    _named: set[tuple[bytes, str]] = field(default_factory=set)
+    _strangers: set[bytes] = field(default_factory=set)
+    _left_at: dict[bytes, float] = field(default_factory=dict)
+    _by_target: dict[str | None, list[bytes]] = field(default_factory=dict)  # `peers`, by hostname
+    _before_the_first: list[Note] = field(default_factory=list)  # there may be several lookups before the first set
+    _nobody_there: bool = False  # who counts said so, and nobody said otherwise since
 
-    @property
-    def _question(self) -> str:
-        return f"_http._tcp.{self.name}" if self.records == SRV and not self.bare else self.name
+    # What happens.
 
-    def hears(self, transcript: Transcript, now: float) -> None:
-        """One lookup is over."""
-        before = self.members
-        self.unverified = set()
-        heard = transcript.heard
-        found = self.trust.concluded(heard, self._question, self.records)
-        nodata = found is not None and not found.message.answer and found.rcode == 0
-        if nodata and self.both and self.trust.concluded(heard, self._question, AAAA) is None:
-            found = None  # nobody is there if the other family says so, too; if that fails, the lookup does
-        if found is None:
-            self.verdict = "failed"
-        elif not found.message.answer:
-            self.verdict = "nobody"
-            self._nobody(found.message, now)
-        else:
-            self.trust.positive = found.server
-            self._somebody(found, transcript, now)
-            self.believed_at = now
-        self._when_asked = {}
-        self.counts[self.verdict] += 1
-        if self.members is not before:
-            self.joined += len(self.members - before)
-            self.left += len(before - self.members)
-
-    def _nobody(self, message: Message, now: float) -> None:
-        if not self.members:
-            self.believed_at = now
+    def sees(self, peers: Peers | None, state: Callable[[], str], now: float) -> None:
+        """The set between lookups: only age may have changed it."""
+        if peers is not self.peers:
+            if self.peers is not None and peers is not None:
+                for address in self.peers.keys() - peers.keys():
+                    if not self._aged(now):
+                        self.report(FALSE_REMOVAL, f"{spelled(address)} left between two lookups")
+                for address in peers.keys() - self.peers.keys():
+                    self.report(WRONG_JOIN, f"{spelled(address)} joined between two lookups")
+            self._take(peers, now)
+        if not peers or self.positive_at is None:
             return
-        self._empties.append((now, message.soa is not None))
-        if self.empty_grace == 0 and message.soa is not None:
-            believed = True
+        if self.max_stale is not None and now > self.positive_at + self.max_stale + 0.001:
+            self.report(MISSED, f"the set is older than max_stale={self.max_stale:g} s")
+        overdue = 1.1 * max(self.max_ttl, BACKOFF) + 2 * self.timeout + 1.0
+        if now - self.positive_at > overdue and state() not in ("stale", "expired"):
+            self.report(NOT_TOLD, f"no answer for {now - self.positive_at:.1f} s, but the state is {state()}")
+
+    def hears(
+        self,
+        started: float,
+        servers: Sequence[str],
+        arrived: Iterable[Arrival],
+        peers: Peers | None,
+        said: Said,
+        now: float,
+    ) -> None:
+        """One lookup is over: the replies that reached it, and the set as it is now."""
+        lookup = self._read(arrived)
+        accepted = self._accepted(lookup, servers)
+        before = self.peers
+        self._weigh(lookup, accepted, said, now)
+        if before is not None and peers is not None:
+            if peers is not before:
+                self._check_leaving(before, peers, lookup, said, now)
+                self._check_joining(before, peers, lookup, started, now)
+        elif peers is not None:
+            lookup.views += self._before_the_first
+            self._before_the_first.clear()
+            self._check_joining({}, peers, lookup, started, now)
+            if not peers:
+                self._check_empty_start(lookup, accepted)
         else:
-            lasted = now - self._empties[0][0]
-            believed = len(self._empties) >= 3 and lasted >= (self.empty_grace or 30.0)
-        if believed:
-            self.believed_at = now
-            self._forget_all()
+            self._before_the_first += lookup.views
+        if peers is not None and not said.failed:
+            self._check_shown(before or {}, peers, lookup)
+            self._check_gone(peers, lookup, now)
+            if said.complete:
+                self._check_complete(peers, lookup)
+        self._check_told(peers, lookup, accepted, said)
+        if (lookup.positive or lookup.strangers) and not said.failed:
+            self.positive_at = now
+        self._count(lookup, said)
+        self._take(peers, now)
+        if lookup.positive:
+            self._nobody_there = False
+            self._forget_unheld(lookup)
 
-    def _forget_all(self) -> None:
-        self.members = set()
-        for notes in (self._since, self._seen, self._whole_misses, self._cut_misses, self._addresses):
-            notes.clear()
-        self._forget_draws()
-        self._empties.clear()
-        self.latest = frozenset()
-        self.version += 1
+    def fair(self, truth: Snapshot, fair: Fair, said: Said, now: float) -> None:
+        """The weather has been fair and the truth the same for a while: is it long enough?"""
+        ttl = min(max(fair.ttl, self.min_ttl), self.max_ttl)
+        refresh = 1.1 * ttl + 0.6
+        rounds = 3 + ceil(max(len(truth.targets), len(self.peers or ())) / NAMES_A_REFRESH)
+        patience = fair.lag + fair.ttl + BACKOFF + self.timeout + rounds * refresh
+        if fair.tries_again:
+            patience += EARLIER_NAMES + self.empty_grace + 3 * refresh + 35.0
+        elapsed = now - fair.since
+        if elapsed < patience:
+            return
+        peers = self.peers if self.peers is not None else {}
+        wanted, allowed = self._wanted(truth)
+        srv = self._by_srv(truth)
+        cut = len(truth.targets if srv else truth.addresses) > fair.room
+        for address, target in wanted.items():
+            if address in peers:
+                continue
+            shown = self._first_shown.get(target or address, now)
+            if not cut or now - shown > rounds * refresh + self.timeout:
+                self.report(MISSED, f"{spelled(address)} of {target} is missing after {elapsed:.0f} s of fair weather")
+        for address, name in peers.items():
+            if address in wanted or address in allowed:
+                if address in wanted and wanted[address] != name and not (name is None and A in self.names):
+                    self.report(MISSED, f"{spelled(address)} goes by {name}, not {wanted[address]}")
+                continue
+            if address in self._strangers and not truth.pods:
+                continue
+            if elapsed > patience + self._patience_to_leave(address, name, truth, fair, refresh, cut):
+                self.report(MISSED, f"{spelled(address)} of {name} is in after {elapsed:.0f} s of fair weather")
+        nameless = [target for target, addresses in truth.targets.items() if not addresses]
+        if nameless and srv and not said.error:
+            self.report(NOT_TOLD, f"{len(nameless)} of {len(truth.targets)} targets have no address")
 
-    def _forget_draws(self) -> None:
-        self._draws.clear()
-        self._seen_in_cut.clear()
-        self._last_cut = None
+    # What each reply is worth.
 
-    def aged(self, now: float) -> None:
-        """`max_stale` since the last believed answer."""
-        expires_at = (self.believed_at or 0.0) + (self.max_stale or 0.0)
-        if self.max_stale is not None and self.members and now >= expires_at:
-            self._expired_at = expires_at
-            self.left += len(self.members)
-            self._when_asked = dict(self._addresses)  # a lookup in flight may still go by these
-            self._forget_all()
+    def _read(self, arrived: Iterable[Arrival]) -> _Lookup:
+        lookup = _Lookup()
+        for server, note in arrived:
+            main = note.name in self.names.get(note.rdtype, ())
+            if note.says == "positive" and not note.counts:
+                lookup.strangers |= note.shown
+                continue
+            if note.says == "foreign" and main:
+                lookup.final.pop(note.rdtype, None)
+            if note.says not in ("positive", "negative"):
+                continue
+            if main and (note.counts or note.says == "negative"):
+                lookup.final[note.rdtype] = note
+                if note.says == "negative":
+                    lookup.denied.setdefault(note.rdtype, {})[server] = note
+                else:
+                    self.trust.positive = server
+            if note.counts:
+                lookup.views.append(note)
+        return lookup
 
-    def _somebody(self, found: Heard, transcript: Transcript, now: float) -> None:
-        message = found.message
-        (rrset,) = message.answer.values()
-        shown: frozenset[Member]
-        if self.records == A:
-            shown = frozenset(rrset.values)  # type: ignore[arg-type]
-            whole = not message.truncated
+    def _accepted(self, lookup: _Lookup, servers: Sequence[str]) -> dict[int, Note]:
+        """Denials that may empty a set: of the server that answered last, or of all."""
+        trusted = self.trust.positive or servers[0]
+        accepted = {}
+        for rdtype, said in lookup.denied.items():
+            final = lookup.final.get(rdtype)
+            if final is not None and final.says == "negative" and (trusted in said or said.keys() >= set(servers)):
+                accepted[rdtype] = said.get(trusted) or next(iter(said.values()))
+        return accepted
+
+    def _weigh(self, lookup: _Lookup, accepted: Mapping[int, Note], said: Said, now: float) -> None:
+        for rdtype, note in lookup.final.items():
+            if note.says == "positive" and not said.failed:
+                self._votes.pop(rdtype, None)
+        for rdtype, note in accepted.items():
+            self._votes.setdefault(rdtype, []).append((now, note.has_soa))
+            self._nobody_there = True
+        held, by_target = self.peers or {}, self._by_target
+        gone: dict[bytes, bool] = {}  # and whether by the target's own name
+        for note in lookup.views:
+            main = note.name in self.names.get(note.rdtype, ())
+            if not main and note.rdtype != SRV:
+                size = 4 if note.rdtype == A else 16
+                if note.shown:
+                    self._no_address.discard((note.name, size))
+                elif all(len(address) != size for address in note.view.targets.get(note.name, ())):
+                    if len(self._no_address) > 4096:
+                        self._no_address.clear()
+                    self._no_address.add((note.name, size))
+            if main and (note.says == "negative" or lookup.final.get(note.rdtype) is not note):
+                continue  # what TCP said replaces what was cut over UDP
+            if not main and not (note.name in note.view.targets or note.name in by_target):
+                continue  # the bare name, asked for glue
+            for key in note.targets if note.rdtype == SRV else note.shown if main else ():
+                self._first_shown.setdefault(key, now)
+                if now - self._shown_at.get(key, now) > LONG_GONE and key not in by_target and key not in held:
+                    self._oldest[key] = now
+                self._oldest.setdefault(key, now)
+                self._shown_at[key] = now
+            for address in note.shown:
+                self._last_shown[address] = now
+            for target in (None,) if note.rdtype != SRV and main else by_target if main else (note.name,):
+                for address in by_target.get(target, ()):
+                    self._weigh_one(note, main, address, target, gone)
+        # Last, for the replies of one lookup may come from caches of different age.
+        for address, by_name in gone.items():
+            self._lacked.setdefault(address, []).append(now)
+            if by_name:
+                self._denied_by_name.add(address)
+
+    def _weigh_one(self, note: Note, main: bool, address: bytes, target: str | None, gone: dict[bytes, bool]) -> None:
+        """What a reply says of one peer: that it is there, or that the server has it no longer."""
+        if target is None:
+            if note.rdtype == SRV or note.rdtype != _type_of(address):
+                return
+            there, seen = address in note.view.addresses, address in note.shown
+        elif main:
+            there, seen = address in note.view.targets.get(target, ()), target in note.targets
         else:
-            shown = frozenset((record.target, record.port) for record in rrset.values)  # type: ignore[union-attr]
-            whole = not message.truncated or (found.tcp and bool(message.glue))
-        self.verdict = "whole" if whole and not self.sample else "cut"
-        self._empties.clear()
-        if self.records == A and whole and shown == self.members == self.latest and not self.sample:
-            self._forget_draws()
-            self._cut_misses.clear()
-            self._whole_misses.clear()
-            return  # mostly, nothing is new
-        self.version += 1
-        self.latest = shown
-        for member in shown - self.members:
-            self._since[member] = now
-        self.members = self.members | shown
-        for member in shown:
-            self._seen[member] = now
-            self._whole_misses.pop(member, None)
-        misses_before = dict(self._cut_misses)
-        for member in shown:
-            self._cut_misses.pop(member, None)
-        if self.records == SRV:
-            self._learn_addresses(found, transcript)
-        missing = self.members - shown
+            known = note.view.targets.get(target)
+            if known and note.rdtype != _type_of(address):
+                return
+            there, seen = known is not None and address in known, True
+        if not there:
+            gone[address] = gone.get(address, False) or not main
+        elif seen:
+            self._forget_evidence(address)
+
+    # What is demanded.
+
+    def _check_leaving(self, before: Peers, after: Peers, lookup: _Lookup, said: Said, now: float) -> None:
+        for address in before.keys() - after.keys():
+            target = before[address]
+            why = self._why_it_stays(address, target, after, lookup, said, now)
+            if why is not None:
+                name = spelled(address) if target is None else f"{spelled(address)} of {target}"
+                self.report(FALSE_REMOVAL, f"{name}: {why}")
+
+    def _why_it_stays(
+        self, address: bytes, target: str | None, after: Peers, lookup: _Lookup, said: Said, now: float
+    ) -> str | None:
+        if self._aged(now):
+            return None
+        if address in self._strangers:
+            return "nobody said anything" if said.failed else None
+        kind = SRV if target is not None else _type_of(address)
+        if self._emptied(kind, now):
+            return None
+        if self._is_second_choice(address, target, after):
+            return None
         if self.sample:
-            bound = max(60.0, 10.0 * rrset.ttl)
-            self._leave({m for m in missing if now - self._seen[m] >= bound})
-        elif whole:
-            self._forget_draws()
-            self._cut_misses.clear()
-            self._leave({m for m in missing if self._gone_by_whole(m, now)})
-        elif self.records == A:
-            self._leave(self._gone_by_chance(shown, missing))
-        else:
-            self._leave(self._gone_by_name(missing, misses_before, transcript))
-            if now - transcript.started >= self.timeout:
-                self.unverified = set()  # there was no time left to ask
-
-    def _leave(self, gone: set[Member]) -> None:
-        self.members = self.members - gone
-        for member in gone:
-            for notes in (self._since, self._seen, self._whole_misses, self._cut_misses, self._addresses):
-                notes.pop(member, None)
-
-    def _gone_by_whole(self, member: Member, now: float) -> bool:
-        misses = self._whole_misses.setdefault(member, [])
-        misses.append(now)
-        return now - self._since[member] >= 10.0 or misses[-1] - misses[0] >= max(self.min_ttl, 0.001)
-
-    def _gone_by_chance(self, shown: frozenset[Member], missing: set[Member]) -> set[Member]:
-        union, share = len(self.members), len(shown) / len(self.members)
-        last = self._last_cut
-        predicted = 0.0 if last is None else len(shown) * (1 - len(last) / union)
-        fresh = last is None or (shown != last and len(shown - last) >= predicted / 2)
-        self._last_cut = shown
-        self._cuts += 1
-        for member in shown:
-            self._seen_in_cut[member] = self._cuts
-        if not fresh or share < 0.5:
-            return set()
-        self._draws.append((self._cuts, log(0.14 + 0.86 * (1 - share))))
-        gone = set()
-        for member in missing:
-            lacking = [chance for cut, chance in self._draws if cut > self._seen_in_cut.get(member, 0)]
-            if len(lacking) >= 3 and sum(lacking) <= log(1e-12 / union):
-                gone.add(member)
-        del self._draws[:-300]  # who was missed by so many is gone
-        return gone
-
-    def _gone_by_name(self, missing: set[Member], before: dict[Member, int], transcript: Transcript) -> set[Member]:
-        asked = {name for name, _ in transcript.sent}
-        verified = 0
-        gone: set[Member] = set()
-        for member in missing:
-            target = member[0]
-            assert isinstance(target, str)
-            self._cut_misses[member] = self._cut_misses.get(member, 0) + 1
-            if before.get(member, 0) < 3:
-                continue
-            if target not in asked:
-                self.unverified.add(target)
-                continue
-            verified += 1
-            addresses = self._own_name(target, transcript)
-            if addresses == ():
-                gone.add(member)
-            elif addresses:
-                del self._cut_misses[member]
-                self._addresses[member] = addresses
-        if verified >= 50:  # a refresh's budget
-            self.unverified = set()
-        return gone
-
-    def _own_name(self, target: str, transcript: Transcript) -> tuple[bytes, ...] | None:
-        """The addresses of a name that was asked for; () if it has none, None if that is not known."""
-        found = self.trust.concluded(transcript.heard, target, A)
-        if found is None:
+            final = lookup.final.get(kind)
+            bound = max(60.0, 10.0 * final.ttl if final is not None else 0.0)
+            unseen = now - self._last_shown.get(address, now)
+            return None if unseen >= bound - A_LITTLE else f"a sample lacks it, and it was seen {unseen:.1f} s ago"
+        lacked = self._lacked.get(address)
+        if not lacked:
+            denied = [*lookup.denied.get(kind, ())]
+            if denied:
+                return f"emptied too early, by {', '.join(denied)}"
+            return "each reply came from a server that has it"
+        young = now - self._oldest.get(target or address, 0.0) < YOUNG - A_LITTLE
+        if not young or address in self._denied_by_name or target in after.values():
             return None
-        if found.message.answer:
-            return tuple(found.message.answer[target, A].values)  # type: ignore[arg-type]
-        if found.rcode == 0 and self.both and self.trust.concluded(transcript.heard, target, AAAA) is None:
+        if lacked[-1] - lacked[0] >= self.min_ttl - A_LITTLE:
             return None
-        return ()
+        return "it is young, and only one answer lacks it"
 
-    def _learn_addresses(self, found: Heard, transcript: Transcript) -> None:
-        bare = self.trust.concluded(transcript.heard, self.name, A)
-        contained = bare.message.answer[self.name, A].values if bare is not None and bare.message.answer else ()
-        known = self._when_asked if transcript.started < self._expired_at else {}
-        for member in self.latest:
-            target = member[0]
-            assert isinstance(target, str)
-            own = self._own_name(target, transcript)
-            spelled = _spelled(target)
-            if target in found.message.glue:
-                self._addresses[member] = tuple(found.message.glue[target])
-            elif own is not None:
-                self._addresses[member] = own
-            elif spelled is not None and spelled in contained:
-                self._addresses[member] = (spelled,)
+    def _check_joining(self, before: Peers, after: Peers, lookup: _Lookup, started: float, now: float) -> None:
+        for address, target in after.items():
+            if address in before and before[address] == target:
+                continue
+            views = (note.view for note in lookup.views)
+            if target is not None:
+                known = any(address in view.targets.get(target, ()) for view in views)
+                if known:
+                    if len(self._named) > 20_000:
+                        self._named.clear()
+                    self._named.add((address, target))
+                known = known or (address in before and (address, target) in self._named)
             else:
-                self._addresses.setdefault(member, known.get(member))
+                known = any(address in view.addresses for view in views)
+            if known or self._left_at.get(address, -1.0) >= started:
+                continue
+            if address in lookup.strangers and target is None:
+                if not self._nobody_there:
+                    self.report(WRONG_JOIN, f"{spelled(address)} of another name, though this one was not denied")
+                elif any(other not in lookup.strangers for other in after):
+                    self.report(WRONG_JOIN, f"{spelled(address)} of another name, beside those of this one")
+                self._strangers.add(address)
+                continue
+            name = spelled(address) if target is None else f"{spelled(address)} of {target}"
+            what = "goes by a name that no server gave it" if address in before else "no server knows it"
+            self.report(WRONG_JOIN, f"{name}: {what}")
 
-    def endpoints(self) -> dict[Endpoint, set[str | None]]:
-        """Who has to be in, and the hostnames that each may go by."""
-        if self.records == A:
-            return {(m, self.port): {None} for m in self.members if isinstance(m, bytes)}
-        named: dict[Endpoint, list[tuple[bool, bool, str]]] = {}
-        for member in self.members:
-            target, port = member
-            assert isinstance(target, str)
-            assert isinstance(port, int)
-            for address in self._addresses.get(member) or ():
-                named.setdefault((address, port), []).append(
-                    (member not in self.latest, _spelled(target) is not None, target)
-                )
-        return {endpoint: {min(names)[2]} for endpoint, names in named.items()}
+    def _check_empty_start(self, lookup: _Lookup, accepted: Mapping[int, Note]) -> None:
+        if lookup.positive:
+            return
+        if not accepted:
+            denied = sorted({server for said in lookup.denied.values() for server in said})
+            self.report(WRONG_JOIN, f"empty from the start by the word of {', '.join(denied) or 'nobody'} alone")
+        for note in accepted.values():
+            if self._wanted(note.view)[0]:
+                self.report(WRONG_JOIN, f"empty from the start, but type {note.rdtype} alone was denied")
+                return
+
+    def _check_shown(self, before: Peers, peers: Peers, lookup: _Lookup) -> None:
+        """Who is named in the answer joins at once."""
+        kinds = {SRV if target is not None else _type_of(address) for address, target in before.items()}
+        for rdtype, note in lookup.final.items():
+            if note.says != "positive" or any(address in self._strangers for address in before):
+                continue
+            if rdtype != SRV and SRV in lookup.final and lookup.final[SRV].says == "positive":
+                continue  # those of the bare name are looked up for the targets' sake
+            if kinds - {rdtype} and (self.family != "any" or SRV in kinds | {rdtype}):
+                continue  # a change of type waits until the old one's emptiness is believed
+            wanted, _ = self._wanted(note.view, rdtype)
+            for address in note.shown:
+                if rdtype == SRV and (wanted.get(address), len(address)) not in note.told:
+                    continue  # a part of what the target has, perhaps
+                if address in wanted and address not in peers:
+                    self.report(MISSED, f"{spelled(address)} is in the answer, but did not join")
+
+    def _check_gone(self, peers: Peers, lookup: _Lookup, now: float) -> None:
+        """Who is not in an answer that is whole leaves, unless it is young."""
+        if self.sample:
+            return
+        for address, target in peers.items():
+            note = lookup.final.get(SRV if target is not None else _type_of(address))
+            if note is None or note.says != "positive" or address in self._strangers:
+                continue
+            if target is None:
+                if not note.whole or address in note.view.addresses:
+                    continue
+            elif target in note.view.targets:
+                if (target, len(address)) in note.told and address not in note.view.targets[target]:
+                    self.report(MISSED, f"{spelled(address)} of {target} was replaced, but stays")
+                continue
+            elif not note.whole:
+                continue
+            missed = self._missed.setdefault(address, now)
+            young = now - self._first_shown.get(target or address, now) <= YOUNG + A_LITTLE
+            if not young or now - missed > max(self.min_ttl, 0.001) + A_LITTLE:
+                self.report(MISSED, f"{spelled(address)} of {target} is not in a whole answer, but stays")
+
+    def _check_complete(self, peers: Peers, lookup: _Lookup) -> None:
+        if self._strangers:
+            return  # those of another name stay until its emptiness is believed
+        for rdtype, note in lookup.final.items():
+            if note.says != "positive":
+                continue
+            held = {SRV if target is not None else _type_of(address) for address, target in peers.items()}
+            if (held and rdtype not in held) or (rdtype != SRV and SRV in lookup.final):
+                continue
+            wanted, _ = self._wanted(note.view, rdtype)
+            # Where a target's old address is still in, its new one is not known to be missing.
+            has = {(target, len(address)) for address, target in peers.items() if target is not None}
+            known = has | self._no_address
+            missing = [a for a, target in wanted.items() if a not in peers and (target, len(a)) not in known]
+            if missing:
+                self.report(NOT_TOLD, f"complete, but {len(missing)} are missing, as {spelled(missing[0])}")
+
+    def _check_told(self, peers: Peers | None, lookup: _Lookup, accepted: Mapping[int, Note], said: Said) -> None:
+        if said.failed and not said.error:
+            self.report(NOT_TOLD, "a failure")
+        if not (lookup.positive or lookup.strangers or accepted):
+            if not said.error:
+                self.report(NOT_TOLD, "that there was no answer that counts")
+        elif peers and not (lookup.positive or lookup.strangers) and not said.error:
+            self.report(NOT_TOLD, "an emptiness that is not believed yet")
+
+    # What the demands have in common.
+
+    def _wanted(self, view: Snapshot, rdtype: int | None = None) -> tuple[dict[bytes, str | None], set[bytes]]:
+        """The addresses that have to be in, with their hostnames, and those that may be in."""
+        if rdtype == SRV or (rdtype is None and self._by_srv(view)):
+            return self._wanted_by_srv(view)
+        sizes = {"ipv4": (4,), "ipv6": (16,), "any": (4, 16)}.get(self.family) or ((4,) if view.v4 else (16,))
+        if rdtype is not None:
+            sizes = tuple(size for size in sizes if size == (4 if rdtype == A else 16))
+        return {address: None for address in view.addresses if len(address) in sizes}, set()
+
+    def _wanted_by_srv(self, view: Snapshot) -> tuple[dict[bytes, str | None], set[bytes]]:
+        wanted: dict[bytes, str | None] = {}
+        allowed: set[bytes] = set()
+        for target, addresses in view.targets.items():
+            first = [address for address in addresses if len(address) == 4]
+            second = [address for address in addresses if len(address) == 16]
+            if self.family == "ipv4":
+                second = []
+            elif self.family == "ipv6":
+                first = []
+            elif self.family == "auto":
+                if first:
+                    allowed.update(second)
+                    second = []
+                elif target in view.dashed and view.v4:
+                    second = []  # the same pod has another name that spells its IPv4 address
+            wanted.update(dict.fromkeys(first + second, target))
+        return wanted, allowed
+
+    def _by_srv(self, view: Snapshot) -> bool:
+        return SRV in self.names and not (A in self.names and self.no_srv)
+
+    def _is_second_choice(self, address: bytes, target: str | None, after: Peers) -> bool:
+        """family="auto": IPv6 where there is IPv4 under another name of the pod, or several under this one."""
+        if self.family != "auto" or len(address) != 16 or target is None:
+            return False
+        if target.partition(".")[0] == spelled(address):
+            return any(len(other) == 4 for other in after)
+        return sum(len(other) == 4 and name == target for other, name in after.items()) > 1
+
+    def _aged(self, now: float) -> bool:
+        return (
+            self.max_stale is not None
+            and self.positive_at is not None
+            and now >= self.positive_at + self.max_stale - A_LITTLE
+        )
+
+    def _emptied(self, kind: int, now: float) -> bool:
+        votes = self._votes.get(kind)
+        if not votes:
+            return False
+        if self.empty_grace == 0 and votes[-1][1]:
+            return True
+        grace = self.empty_grace or GRACE_WITHOUT_SOA
+        return len(votes) >= EMPTY_ANSWERS and now - votes[0][0] >= grace - A_LITTLE
+
+    def _patience_to_leave(
+        self, address: bytes, target: str | None, truth: Snapshot, fair: Fair, refresh: float, cut: bool
+    ) -> float:
+        """Seconds, beyond those that everything takes."""
+        patience = 0.0
+        same_kind = truth.targets if target is not None else (truth.v4 if len(address) == 4 else truth.v6)
+        if not same_kind:
+            patience += max(self.empty_grace, GRACE_WITHOUT_SOA) + 35.0
+        if self.sample:
+            return patience + max(60.0, 10.0 * fair.ttl) + refresh
+        if not cut:
+            return patience
+        if target is not None:
+            return patience + (10 + 4 * ceil(len(self.peers or ()) / NAMES_A_REFRESH)) * refresh
+        union, there = len(self.peers or ()), len(same_kind)
+        shown = min(fair.room, there)
+        fresh = shown * (1 - shown / there) >= 0.75 * shown * (1 - shown / union)
+        if shown / union < 0.5 or not fair.random_cuts or not fresh:
+            return float("inf")  # cuts prove nothing then, and the set says that it is not complete
+        missed = 0.14 + 0.86 * (1 - shown / union)
+        return patience + (3 * ceil(log(1e-12 / union) / log(missed)) + 10) * refresh
+
+    def _take(self, peers: Peers | None, now: float) -> None:
+        before = self.peers
+        if peers is before:
+            return
+        self.peers = peers
+        self._by_target = {}
+        for address, target in (peers or {}).items():
+            self._by_target.setdefault(target, []).append(address)
+        if before is None or peers is None:
+            self.joined += len(peers or ())
+            return
+        gone = before.keys() - peers.keys()
+        self.left += len(gone)
+        self.joined += len(peers.keys() - before.keys())
+        for address in gone:
+            self._forget_evidence(address)
+            self._left_at[address] = now
+            self._strangers.discard(address)
+        if gone and not peers:
+            self._first_shown.clear()
+        else:
+            for address in gone:
+                key = before[address] or address
+                if key not in self._by_target:
+                    self._first_shown.pop(key, None)
+        if len(self._oldest) > 4096:
+            self._oldest = {key: at for key, at in self._oldest.items() if now - self._shown_at[key] <= LONG_GONE}
+            self._shown_at = {key: at for key, at in self._shown_at.items() if key in self._oldest}
+        if len(self._left_at) > 4096:
+            self._left_at = {address: left for address, left in self._left_at.items() if now - left < 60.0}
+
+    def _forget_evidence(self, address: bytes) -> None:
+        self._lacked.pop(address, None)
+        self._missed.pop(address, None)
+        self._denied_by_name.discard(address)
+
+    def _forget_unheld(self, lookup: _Lookup) -> None:
+        """Who was shown, but is neither in the set nor in the last word on the name."""
+        peers = self.peers or {}
+        if len(self._first_shown) <= len(self._by_target.keys() - {None}) + len(self._by_target.get(None, ())):
+            return
+        held: set[object] = {target or address for address, target in peers.items()}
+        for note in lookup.final.values():
+            held |= note.targets
+        self._first_shown = {key: at for key, at in self._first_shown.items() if key in held}
+
+    def _count(self, lookup: _Lookup, said: Said) -> None:
+        if said.failed:
+            verdict = "failed"
+        elif lookup.positive:
+            verdict = "whole" if all(note.whole for note in lookup.final.values()) and not self.sample else "cut"
+        else:
+            verdict = "other" if lookup.strangers else "empty"
+        self.counts[verdict] += 1
 
 
-@lru_cache(maxsize=4096)
-def _spelled(target: str) -> bytes | None:
-    parts = target.partition(".")[0].split("-")
-    return bytes(map(int, parts)) if len(parts) == 4 and all(part.isdecimal() for part in parts) else None
+def _type_of(address: bytes) -> int:
+    return A if len(address) == 4 else AAAA

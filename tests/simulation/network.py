@@ -1,38 +1,30 @@
-"""The model network: packets are lost, late, out of order and doubled; TCP is refused, reset and stalls."""
+"""The model network: packets are lost, late, out of order and doubled; TCP is refused, reset and stalls.
+
+It carries the exchanges of real `Lookup`s as bytes, and keeps beside each reply that arrived in time the note of the
+server that made it.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from headless_discovery.lookup import Exchange, Lookup
-from headless_discovery.message import Message, Srv
+from headless_discovery.lookup import Lookup
+from headless_discovery.message import WireError
+from headless_discovery.servers import Exchange
 from headless_discovery.target import Server
-from headless_discovery.testing.message import (
-    AA,
-    NS,
-    QR,
-    RA,
-    TC,
-    Record,
-    address,
-    join,
-    parse,
-    soa,
-    srv,
-    to_wire,
-    write,
-)
-from sansio import question_of
+
+from .clock import Broken
+from .words import Note, Question, Reply, encode, read_question
 
 if TYPE_CHECKING:
     from .clock import Timer, VirtualHost
 
 
 class Answering(Protocol):
-    def answer(self, name: str, rdtype: int, tcp: bool, edns: bool, now: float) -> Message | str | None: ...
+    def answer(self, name: str, rdtype: int, tcp: bool, edns: bool, now: float) -> Reply | bytes | str | None: ...
 
 
 @dataclass
@@ -46,37 +38,36 @@ class Weather:
     tcp_stall: float = 0.0
 
 
-class Heard(NamedTuple):
-    """A message that reached a lookup in time, on the socket that asked for it. `rcode`: as it arrived."""
+CALM = Weather()
 
-    server: Server
-    name: str
-    rdtype: int
-    tcp: bool
-    message: Message
-    rcode: int
+
+class Arrived(NamedTuple):
+    """A reply that reached a lookup in time, on the socket that asked for it."""
+
+    server: str
+    note: Note
 
 
 @dataclass
 class Transcript:
-    """All that one lookup sent and heard: the only thing the judge goes by."""
+    """What one lookup asked and heard. `servers`: those that resolv.conf named when it began."""
 
     started: float
+    servers: tuple[str, ...]
     sent: list[tuple[str, int]] = field(default_factory=list)
-    heard: list[Heard] = field(default_factory=list)
+    arrived: list[Arrived] = field(default_factory=list)
 
 
 class Network:
-    """Carries lookups. With `as_bytes`, messages travel as bytes and strays reach sockets they are not meant for."""
-
-    def __init__(self, servers: Mapping[Server, Answering], rng: random.Random, *, as_bytes: bool = False) -> None:
+    def __init__(self, servers: Mapping[Server, Answering], rng: random.Random) -> None:
         self.servers = dict(servers)
-        self.weather = Weather()
-        self.as_bytes = as_bytes
+        self.configured = tuple(map(str, self.servers))
+        self.weather = CALM
         self.rng = rng
         self.packets = 0
-        self.open: list[_Channel] = []  # with as_bytes: who may be hit by a stray packet
+        self.open: dict[_Channel, None] = {}  # who may be hit by a stray packet
         self.ended: Callable[[Transcript], None] = lambda transcript: None
+        self.names = {server: str(server) for server in self.servers}
 
     def converse(self, host: VirtualHost, lookup: Lookup, done: Callable[[], None]) -> VirtualConversation:
         return VirtualConversation(self, host, lookup, done)
@@ -89,7 +80,7 @@ class VirtualConversation:
         self.network = network
         self.host = host
         self.lookup = lookup
-        self.transcript = Transcript(host.now)
+        self.transcript = Transcript(host.now, network.configured)
         self._done = done
         self._channels: set[_Channel] = set()
 
@@ -101,11 +92,10 @@ class VirtualConversation:
             channel.close()
         self._channels.clear()
 
-    def replied(self, channel: _Channel, message: Message) -> None:
+    def replied(self, channel: _Channel, message: Any, note: Note | None) -> None:
         exchange = channel.exchange
-        self.transcript.heard.append(
-            Heard(exchange.server, channel.name, channel.rdtype, exchange.tcp, message, message.rcode)
-        )
+        if note is not None:
+            self.transcript.arrived.append(Arrived(self.network.names[exchange.server], note))
         channel.close()
         self._channels.discard(channel)
         self._go_on(self.lookup.replied(exchange, message, self.host.now))
@@ -118,7 +108,7 @@ class VirtualConversation:
     def _go_on(self, exchanges: list[Exchange]) -> None:
         for exchange in exchanges:
             channel = _Channel(self, exchange)
-            self.transcript.sent.append((channel.name, channel.rdtype))
+            self.transcript.sent.append((channel.asked.name, channel.asked.rdtype))
             self._channels.add(channel)
             channel.open()
         if self.lookup.result is not None:
@@ -128,22 +118,21 @@ class VirtualConversation:
 
 
 class _Channel:
-    __slots__ = ("_conversation", "_timer", "exchange", "is_open", "name", "rdtype")
+    __slots__ = ("_conversation", "_timer", "asked", "exchange", "is_open")
 
     def __init__(self, conversation: VirtualConversation, exchange: Exchange) -> None:
         self._conversation = conversation
         self.exchange = exchange
-        self.name, self.rdtype, _ = _question(exchange)
+        self.asked: Question = read_question(exchange.query.wire)
         self.is_open = True
         self._timer: Timer | None = None
 
     def open(self) -> None:
-        conversation, exchange = self._conversation, self.exchange
+        conversation, exchange, asked = self._conversation, self.exchange, self.asked
         network, host = conversation.network, conversation.host
         weather, rng = network.weather, network.rng
         network.packets += 1
-        if network.as_bytes:
-            network.open.append(self)
+        network.open[self] = None
         least, most = weather.delay
         arrival = host.now + least + rng.random() * (most - least)
         self._timer = host.call_at(exchange.deadline, self._timed_out)
@@ -157,24 +146,27 @@ class _Channel:
                 return
         elif weather.loss and rng.random() < weather.loss:
             return
-        edns = exchange.query.wire[11] == 1
-        reply = network.servers[exchange.server].answer(self.name, self.rdtype, exchange.tcp, edns, host.now)
+        reply = network.servers[exchange.server].answer(asked.name, asked.rdtype, exchange.tcp, asked.edns, host.now)
         if reply is None:
             return
         if isinstance(reply, str):
             host.arrives_at(arrival, lambda: self._broken(reply))
             return
-        host.arrives_at(arrival, lambda: self._arrived(reply))
+        note, data = None, b""
+        if isinstance(reply, Reply):
+            note, data = reply.note, encode(reply, exchange.query.wire, asked)
+        else:
+            data = exchange.query.wire[:2] + b"\x84" + reply
+        host.arrives_at(arrival, lambda: self._arrived(data, note))
         if not exchange.tcp and weather.twice and rng.random() < weather.twice:
             later = arrival + rng.random() * 6.0
-            host.arrives_at(later, lambda: self._stray(reply))
+            host.arrives_at(later, lambda: self._stray(data))
 
     def close(self) -> None:
         self.is_open = False
         if self._timer is not None:
             self._timer.cancel()
-        if self._conversation.network.as_bytes and self in self._conversation.network.open:
-            self._conversation.network.open.remove(self)
+        self._conversation.network.open.pop(self, None)
 
     def _timed_out(self) -> None:
         if self.is_open:
@@ -184,53 +176,24 @@ class _Channel:
         if self.is_open:
             self._conversation.failed(self, problem)
 
-    def _arrived(self, message: Message) -> None:
+    def _arrived(self, data: bytes, note: Note | None) -> None:
         if not self.is_open:
             return  # the socket is closed: what comes late is nobody's
-        if self._conversation.network.as_bytes:
-            read = self.exchange.read(encode(message, self.exchange.query.wire))
-            assert read is not None, "an answer was taken for somebody else's"
-            message = read
-        self._conversation.replied(self, message)
+        try:
+            message = self.exchange.read(data)
+        except WireError as error:
+            problem = f"sent what is no DNS message ({error})"
+            if note is not None:
+                raise Broken(f"a good answer was refused: the server {problem}") from error
+            self._broken(problem)
+            return
+        if message is None:
+            assert note is None, "an answer was taken for somebody else's"
+            return
+        self._conversation.replied(self, message, note)
 
-    def _stray(self, message: Message) -> None:
+    def _stray(self, data: bytes) -> None:
         """A late or doubled answer hits whoever has a socket open now: it must not be taken for theirs."""
-        data = encode(message, self.exchange.query.wire)
         for channel in list(self._conversation.network.open):
             if channel is not self and channel.exchange.query.ident != self.exchange.query.ident:
                 assert channel.exchange.read(data) is None, "took the answer to another query"
-
-
-_questions: dict[bytes, tuple[str, int, bool]] = {}
-
-
-def _question(exchange: Exchange) -> tuple[str, int, bool]:
-    wire = exchange.query.wire[12:]
-    found = _questions.get(wire)
-    if found is None:
-        found = _questions[wire] = question_of(exchange)
-    return found
-
-
-def encode(message: Message, query: bytes) -> bytes:
-    """A message as bytes, by the test server's writer."""
-    asked = parse(query)
-    answer: list[Record] = []
-    for (name, _), rrset in message.answer.items():
-        owner = to_wire(name)
-        for value in rrset.values:
-            if isinstance(value, Srv):
-                answer.append(srv(owner, rrset.ttl, value.priority, value.weight, value.port, to_wire(value.target)))
-            elif isinstance(value, bytes):
-                answer.append(address(owner, rrset.ttl, value))
-    glue = [address(to_wire(name), 5, packed) for name, found in message.glue.items() for packed in found]
-    zone = to_wire("cluster.local")
-    authority = []
-    if message.soa is not None:
-        authority.append(soa(zone, *message.soa, 1))
-    if message.has_ns:
-        authority.append(Record(zone, NS, 5, join(b"ns", suffix=zone)))
-    flags = QR
-    for flag, on in ((AA, message.authoritative), (TC, message.truncated), (RA, message.recursion_available)):
-        flags |= flag if on else 0
-    return write(asked, rcode=message.rcode, answer=answer, authority=authority, additional=glue, flags=flags)

@@ -1,116 +1,166 @@
-"""What runs came to, as text; and the section of docs/reliability.md that has the numbers."""
+"""Runs over all worlds: their steps, what came of them as a table, and the section of docs/reliability.md."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 from .chance import expected_losses, lost_in, run_needed
-from .runs import mixed, month
-from .world import World
+from .clock import Broken
+from .judge import FALSE_REMOVAL, MISSED
+from .worlds import NEW, WORLDS, make
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- simulation: begin -->", "<!-- simulation: end -->"
 STEPS = 1_000_000
-MONTH_SEED = 2026
+STEPS_A_SEED = 10_000  # then the same world begins anew, from the next seed
 DAY = 86_400.0
 
 
 @dataclass
 class Totals:
+    """Of one world, over some seeds."""
+
+    name: str
     steps: int = 0
     seconds: float = 0.0
-    verdicts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
+    first_wrong: dict[str, str] = field(default_factory=dict)
     joined: int = 0
     left: int = 0
     queries: int = 0
-    worlds: int = 0
-    most_queries: int = 0
-
-    def add(self, world: World) -> None:
-        self.worlds += 1
-        self.steps += world.steps
-        self.seconds += world.host.now - 1000.0
-        self.queries += world.network.packets
-        self.events += world.events
-        for watched in world.watched:
-            self.verdicts += Counter(watched.judge.counts)
-            self.joined += watched.judge.joined
-            self.left += watched.judge.left
-            self.most_queries = max(self.most_queries, watched.most_queries)
+    seeds: int = 0
+    cpu: float = 0.0
 
     @property
-    def incomplete_share(self) -> float:
-        answers = self.verdicts["whole"] + self.verdicts["cut"] + self.verdicts["nobody"]
-        return self.verdicts["cut"] / max(1, answers)
+    def cut_share(self) -> float:
+        return self.counts["cut"] / max(1, self.steps - self.counts["failed"])
 
-    def text(self, cpu: float) -> str:
-        told = ", ".join(f"{name} {n:,}" for name, n in sorted(self.verdicts.items()))
-        return (
-            f"{self.worlds} worlds, {self.seconds / DAY:.1f} simulated days, {self.steps:,} membership steps "
-            f"({told}; {self.incomplete_share:.0%} of the answers incomplete), {self.joined:,} joins, "
-            f"{self.left:,} leaves, {self.queries:,} queries, {sum(self.events.values()):,} events: "
-            f"0 false removals, 0 missed changes; {cpu:.1f} s of CPU"
-        )
 
-    def row(self, what: str) -> str:
+def play(name: str, seed: int, steps: int, totals: Totals, *, strict: bool = True) -> None:
+    """One seed of a world. Raises `Broken` at the first thing that is wrong, if `strict`."""
+    began = time.process_time()
+    world, story = make(name, seed)
+    world.strict = strict
+    try:
+        story.run(float("inf"), steps)
+        story.end()
+    except Broken:
+        if strict:
+            raise
+    finally:
+        totals.seeds += 1
+        totals.steps += world.steps
+        totals.seconds += world.host.now - 1000.0
+        totals.queries += world.network.packets
+        totals.events += world.events
+        totals.wrong += world.wrong
+        for kind, text in world.first_wrong.items():
+            totals.first_wrong.setdefault(kind, text)
+        totals.counts += world.counts
+        totals.joined += world.joined
+        totals.left += world.left
+        for watched in world.watched:
+            totals.counts += watched.judge.counts
+            totals.joined += watched.judge.joined
+            totals.left += watched.judge.left
+        totals.cpu += time.process_time() - began
+
+
+def run(
+    steps: int,
+    first_seed: int = 1,
+    names: Iterable[str] = WORLDS,
+    *,
+    strict: bool = True,
+    tell: Callable[[str], None] = lambda text: None,
+) -> list[Totals]:
+    """Each world for its share of the steps."""
+    names = list(names)
+    whole = sum(WORLDS[name].share for name in names)
+    played = []
+    for name in names:
+        totals, quota = Totals(name), round(steps * WORLDS[name].share / whole)
+        for seed in count(first_seed):
+            left = quota - totals.steps
+            if left <= 0:
+                break
+            play(name, seed, min(left, STEPS_A_SEED), totals, strict=strict)
+        played.append(totals)
+        tell(line(totals))
+    return played
+
+
+def line(totals: Totals) -> str:
+    wrong = ", ".join(f"{n:,} {kind}" for kind, n in totals.wrong.most_common()) or "nothing wrong"
+    texts = "".join(f"\n    {text}" for text in totals.first_wrong.values())
+    return f"{totals.name}: {totals.steps:,} steps from {totals.seeds} seeds, {totals.cpu:.1f} s: {wrong}{texts}"
+
+
+def table(played: list[Totals]) -> str:
+    steps = sum(totals.steps for totals in played)
+    head = (
+        "| world | simulated days | steps | share | failed / empty / cut | joins / leaves | false removals "
+        "| missed changes | other faults |"
+    )
+    rows = [head, "|---" * head.count(" |") + "|"]
+    for totals in played:
+        other = sum(n for kind, n in totals.wrong.items() if kind not in (FALSE_REMOVAL, MISSED))
+        counts = totals.counts
         cells = [
-            what,
-            f"{self.seconds / DAY:,.0f}",
-            f"{self.steps:,}",
-            *(f"{self.verdicts[verdict]:,}" for verdict in ("whole", "cut", "nobody", "failed")),
-            f"{self.incomplete_share:.0%}",
-            f"{self.joined:,} / {self.left:,}",
-            "**0**",
-            "**0**",
+            totals.name,
+            f"{totals.seconds / DAY:,.1f}",
+            f"{totals.steps:,}",
+            f"{totals.steps / max(1, steps):.0%}",
+            f"{counts['failed']:,} / {counts['empty']:,} / {counts['cut']:,}",
+            f"{totals.joined:,} / {totals.left:,}",
+            f"**{totals.wrong[FALSE_REMOVAL]:,}**",
+            f"**{totals.wrong[MISSED]:,}**",
+            f"**{other:,}**",
         ]
-        return f"| {' | '.join(cells)} |"
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
-def write() -> None:
-    """Play everything and put the numbers into the page. Raises `Broken` where a rule was."""
+def summary(played: list[Totals]) -> str:
+    steps = sum(totals.steps for totals in played)
+    new = sum(totals.steps for totals in played if totals.name in NEW)
+    queries = sum(totals.queries for totals in played)
+    events = sum(sum(totals.events.values()) for totals in played)
+    failing = [totals.name for totals in played if totals.wrong]
+    told = f"{len(failing)} of {len(played)} worlds fail: {', '.join(failing)}" if failing else "no world fails"
+    return (
+        f"{steps:,} steps, {new / max(1, steps):.0%} of them in the worlds for what servers do to additional records, "
+        f"names and types; {queries:,} queries, {events:,} events, {sum(t.cpu for t in played):.0f} s of CPU; {told}."
+    )
+
+
+def write(tell: Callable[[str], None]) -> None:
+    """Play everything and put the numbers into the page. Raises `Broken` where something is wrong."""
     page = PAGE.read_text()
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{numbers()}\n{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}\n{numbers(tell)}\n{END}{after}")
 
 
-def numbers() -> str:
-    began = time.process_time()
-    thirty = Totals()
-    world, story = month(MONTH_SEED)
-    story.run(30 * DAY)
-    story.fine()
-    world.settle()
-    thirty.add(world)
-    thirty_took = time.process_time() - began
-    many = Totals()
-    for seed in count(1):
-        world, story = mixed(seed)
-        story.run(DAY)
-        story.fine()
-        world.settle()
-        many.add(world)
-        if many.steps + thirty.steps >= STEPS:
-            break
+def numbers(tell: Callable[[str], None]) -> str:
+    played = run(STEPS, tell=tell)
+    what = "\n".join(f"* `{name}`: {kind.what}." for name, kind in WORLDS.items())
     shown, union, answers = 4092, 5000, 10**7
     needed = run_needed(shown, union)
     lost, longest = lost_in(answers, peers=union, sixteenths=3, length=needed, seed=1)
-    steps = thirty.steps + many.steps
     return f"""
-| run | simulated days | membership steps | whole | cut | empty | failed | cut of all answers | joins / leaves \
-| false removals | missed changes |
-|---|---|---|---|---|---|---|---|---|---|---|
-{thirty.row(f"30 days, seed {MONTH_SEED}")}
-{many.row(f"{many.worlds} worlds, seeds 1 to {many.worlds}")}
+{table(played)}
 
-{steps:,} membership steps, {thirty.queries + many.queries:,} queries, \
-{sum((thirty.events + many.events).values()):,} events; {time.process_time() - began:.0f} s of CPU, of which the 30 \
-days {thirty_took:.0f} s.
+{summary(played)}
+
+{what}
 
 5000 A records of which each answer shows a random {shown:,}: a peer is lost when {needed} answers in a row lack it. \
 Simulated: {answers:,} answers, {answers * union:,} times that a peer is or is not in an answer; longest row \

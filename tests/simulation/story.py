@@ -2,53 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .cluster import HeadlessSvc
 from .dns import FINE, Faults
-from .network import Weather
-from .world import Subscriber, World
+from .network import CALM, Weather
+from .world import DEAD, PUBLIC, Subscriber, World
+
+LONGEST_CALM = 500.0
 
 
 class Story:
-    """Some event every `pause` seconds on average; trouble lasts until the weather changes again."""
+    """Some event every `pause` seconds on average; trouble lasts until the weather changes again.
+
+    `cuts`: what `cut` draws the habits of servers from, an attribute and its values. `more`: events of this world
+    alone, by name, with their weights.
+    """
 
     def __init__(
-        self, world: World, *, ttls: Sequence[int], pause: float = 60.0, most_pods: int = 12, whole: float = 0.3
+        self,
+        world: World,
+        *,
+        ttls: Sequence[int] = (5, 10, 15, 20, 30),
+        pause: float = 60.0,
+        most_pods: int = 12,
+        whole: float = 0.3,
+        cuts: Mapping[str, Sequence[object]] | None = None,
+        more: dict[str, int] | None = None,
+        faults: Sequence[str] = (),
     ) -> None:
         self.world = world
         self.whole = whole  # how often TCP has room for everybody
         self.ttls = ttls
         self.pause = pause
         self.most_pods = most_pods
-        self.weights: dict[Callable[[], None], int] = {
-            self.scale: 9,
-            self.restart: 6,
-            self.flap: 6,
-            self.gone: 1,
-            self.ttl: 2,
-            self.cuts: 6,
-            self.server_trouble: 4,
-            self.network_trouble: 3,
-            self.fine: 12,
-            self.outage: 1,
-            self.replica_lags: 2,
-            self.replica_restarts: 1,
-            self.freeze: 1,
-            self.refresh: 2,
-            self.slow_subscribers: 1,
-            self.subscribers_come_and_go: 1,
-        }
-        self._events, self._chances = list(self.weights), list(self.weights.values())
+        self.own_cuts = cuts
+        self.own_faults = faults
+        world.longest_ttl = max(ttls)
+        chances = {
+            "scale": 9,
+            "restart": 6,
+            "flap": 6,
+            "gone": 1,
+            "ttl": 2,
+            "cut": 6,
+            "server_trouble": 4,
+            "network_trouble": 3,
+            "fine": 6,
+            "calm": 3,
+            "outage": 1,
+            "replica_lags": 2,
+            "replica_restarts": 1,
+            "freeze": 1,
+            "refresh": 2,
+            "slow_subscribers": 1,
+            "subscribers_come_and_go": 1,
+        } | (more or {})
+        self._events: list[Callable[[], None]] = [getattr(self, name) for name in chances]
+        self._chances = list(chances.values())
 
-    def run(self, seconds: float) -> None:
+    def run(self, seconds: float, steps: int | None = None) -> None:
+        """For so long, or until there were so many membership steps."""
         world, rng = self.world, self.world.rng
         end = world.host.now + seconds
-        while world.host.now < end:
+        while world.host.now < end and (steps is None or world.steps < steps):
             world.run(min(end - world.host.now, rng.expovariate(1 / self.pause)))
             (event,) = rng.choices(self._events, self._chances)
             world.events[event.__name__] += 1
+            world.disturb()
             event()
+            if event.__name__ != "calm":
+                world.disturb()
+
+    def end(self) -> None:
+        """All is well at last, for long enough to be checked."""
+        self.world.disturb()
+        self.calm(LONGEST_CALM)
+        self.world.settle()
+        self.world.end()
 
     def _cluster(self) -> HeadlessSvc:
         return self.world.rng.choice(list(self.world.clusters.values()))
@@ -84,12 +115,17 @@ class Story:
     def ttl(self) -> None:
         self._cluster().ttl = self.world.rng.choice(self.ttls)
 
-    def cuts(self) -> None:
-        rng, limits = self.world.rng, self.world.limits
-        limits.udp = rng.randint(1, self.most_pods)
+    def cut(self) -> None:
+        """Another size of answers."""
+        rng, habits = self.world.rng, self.world.habits
+        if self.own_cuts is not None:
+            for name, values in self.own_cuts.items():
+                setattr(habits, name, rng.choice(values))
+            return
+        habits.udp = rng.randint(1, self.most_pods)
         half = self.most_pods // 2
-        limits.tcp = 10_000 if rng.random() < self.whole else rng.randint(half, self.most_pods - 2)
-        limits.glue = rng.choice([10_000, rng.randint(1, self.most_pods)])
+        habits.tcp = 10_000 if rng.random() < self.whole else rng.randint(half, self.most_pods - 2)
+        habits.glue_tcp = rng.choice([10_000, rng.randint(1, self.most_pods)])
 
     # Trouble.
 
@@ -97,7 +133,8 @@ class Story:
         rng = self.world.rng
         server = rng.choice([self.world.cluster_dns, self.world.cluster_dns, self.world.second])
         faults = Faults()
-        for name in rng.sample(sorted(vars(faults)), rng.randint(1, 3)):
+        names = sorted(vars(faults).keys() - {"foreign"} | set(self.own_faults))
+        for name in dict.fromkeys([*rng.sample(names, rng.randint(1, 3)), *self.own_faults]):
             most = 0.1 if name == "nxdomain" and server is self.world.cluster_dns else 1.0
             setattr(faults, name, rng.choice([0.1, 0.5, most]) * most)
         server.faults = faults
@@ -131,9 +168,42 @@ class Story:
         self.world.rng.choice(self.world.cluster_dns.replicas).lag = self.world.rng.choice([0.1, 0.6, 3.0, 15.0])
 
     def fine(self) -> None:
-        self.world.network.weather = Weather()
+        if not self.world.fair_weather:
+            self.world.disturb()
+        self.world.network.weather = CALM
         self.world.cluster_dns.faults = self.world.second.faults = FINE
         self.world.busy_most = 0.0
+        self.world.configure()
+
+    def calm(self, longest: float = LONGEST_CALM) -> None:
+        """Nothing happens for so long that all has to be right."""
+        self.fine()
+        end = self.world.host.now + longest
+        while self.world.host.now < end:
+            self.world.run(20.0)
+
+    def rewritten(self) -> None:
+        """resolv.conf changes for a while: order, a public server, a dead one, another search list."""
+        world, rng = self.world, self.world.rng
+        usual = world.usual
+        servers = rng.choice([usual, usual[::-1], (*usual, PUBLIC), (DEAD, *usual), (DEAD, PUBLIC), (DEAD,)])
+        search = world.search
+        if search and rng.random() < 0.5:
+            *inside, outside = search  # the wildcard stays behind: else it is what the user asks for
+            search = rng.choice([(*search, "more.example"), ("first.example", *search), (*inside[::-1], outside)])
+        world.configure(servers, search)
+        world.run(rng.choice([3.0, 20.0, 120.0]))
+        if rng.random() < 0.7:
+            world.configure()
+
+    def up_and_down(self) -> None:
+        """From 0 pods to some and back, or the other way round, while the first packets are lost now and then."""
+        world, rng = self.world, self.world.rng
+        cluster = self._cluster()
+        for replicas in (0, rng.randint(1, self.most_pods), 0, rng.randint(1, self.most_pods)):
+            cluster.scale(replicas, world.host.now)
+            world.disturb()
+            world.run(rng.choice([1.0, 8.0, 20.0, 60.0, 300.0]))
 
     def replica_restarts(self) -> None:
         self.world.rng.choice([*self.world.cluster_dns.replicas, *self.world.second.replicas]).forget()
@@ -159,3 +229,7 @@ class Story:
             leaving = watched.subscribers.pop(0)
             leaving.watcher.cancel()
             watched.subscribers.insert(0, Subscriber(self.world, watched))
+
+    def new_services(self) -> None:
+        """The process restarts: services begin anew, with nothing learnt, in whatever weather there is."""
+        self.world.restart()

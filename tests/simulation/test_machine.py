@@ -6,8 +6,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from .cluster import dual_stack, ipv4_only
 from .dns import FINE, Faults
-from .network import Weather
+from .network import CALM, Weather
 from .world import Subscriber, Watched, World
 
 CLUSTERS = st.sampled_from(["web", "api", "jobs"])
@@ -24,16 +25,17 @@ class Machine(RuleBasedStateMachine):
         second=st.booleans(),
         grace=st.sampled_from([0.0, 30.0]),
         max_stale=st.sampled_from([None, 60.0]),
+        dual=st.booleans(),
     )
-    def begin(self, seed: int, stranger: bool, second: bool, grace: float, max_stale: float | None) -> None:
-        # Answers travel as bytes: what the judge hears is what the library's own reader read.
-        self.world = world = World(seed, as_bytes=True, stranger=stranger, second=second)
+    def begin(self, seed: int, stranger: bool, second: bool, grace: float, max_stale: float | None, dual: bool) -> None:
+        self.world = world = World(seed, stranger=stranger, second=second)
+        world.longest_ttl = 600
         web = world.add_cluster("web", stateful=True, pods=3, ttl=5)
         api = world.add_cluster("api", stateful=False, pods=3, ttl=5)
-        jobs = world.add_cluster("jobs", stateful=False, pods=3, ttl=10)
+        jobs = world.add_cluster("jobs", stateful=False, pods=3, ttl=10, shape=dual_stack if dual else ipv4_only)
         world.watch(web, "http", empty_grace=grace)
         world.watch(api, family="auto", max_stale=max_stale)
-        world.watch(jobs, "http", max_stale=max_stale)
+        world.watch(jobs, "http", max_stale=max_stale, family="any")
         world.watch(jobs, answers="sample")
         world.watch(api, "auto")
         world.run(1)
@@ -80,14 +82,23 @@ class Machine(RuleBasedStateMachine):
 
     # Answers.
 
-    @rule(udp=st.integers(1, 12), tcp=st.sampled_from([4, 8, 10, 10_000]), glue=st.sampled_from([1, 4, 10_000]))
-    def answers_are_cut(self, udp: int, tcp: int, glue: int) -> None:
-        limits = self.world.limits
-        limits.udp, limits.tcp, limits.glue = udp, tcp, glue
+    @rule(
+        udp=st.integers(1, 12),
+        tcp=st.sampled_from([4, 8, 10, 10_000]),
+        glue=st.sampled_from([1, 4, 10_000]),
+        order=st.sampled_from(["random", "in order"]),
+        minimal=st.sampled_from([0.0, 0.0, 0.3, 1.0]),
+    )
+    def answers_are_cut(self, udp: int, tcp: int, glue: int, order: str, minimal: float) -> None:
+        habits = self.world.habits
+        habits.udp, habits.tcp, habits.glue_tcp, habits.minimal = udp, tcp, glue, minimal
+        habits.glue_cut = order  # type: ignore[assignment]
+        self.world.disturb()
 
     @rule(lag=st.sampled_from([0.0, 0.5, 5.0, 30.0]))
     def a_replica_lags(self, lag: float) -> None:
         self.world.cluster_dns.replicas[0].lag = lag
+        self.world.disturb()
 
     @rule(which=SOME)
     def a_replica_restarts(self, which: int) -> None:
@@ -108,8 +119,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def all_is_fine(self) -> None:
-        self.world.network.weather = Weather()
+        self.world.network.weather = CALM
         self.world.cluster_dns.faults = self.world.second.faults = FINE
+        self.world.disturb()
         self.world.busy_most = 0.0
 
     # Users.
@@ -151,9 +163,8 @@ class Machine(RuleBasedStateMachine):
     @rule(which=SOME)
     def a_service_is_closed_and_another_begins(self, which: int) -> None:
         watched = self._watched(which)
-        cluster = self.world.clusters[watched.judge.name]
         self.world.close(watched)
-        self.world.watch(cluster, "http" if watched.judge.records == 33 else 8080)
+        self.world.watch(watched.cluster, **watched.again)
 
     def _watched(self, which: int) -> Watched:
         return self.world.watched[which % len(self.world.watched)]
@@ -164,9 +175,11 @@ class Machine(RuleBasedStateMachine):
             self.world.check()
 
     def teardown(self) -> None:
-        if hasattr(self, "world") and not self.world.broken:
-            self.all_is_fine()
-            self.world.settle()
+        if hasattr(self, "world"):
+            if not self.world.broken:
+                self.all_is_fine()
+                self.world.settle()
+            self.world.end()
 
 
 Machine.TestCase.settings = settings(
