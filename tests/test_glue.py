@@ -190,6 +190,16 @@ class TestFamiliesApart:
         assert service.refresh().addresses == (v4(0), v4(1), v4(2))
         assert [a.name for a in service.net.asked] == [NAME, SVC]
 
+    def test_an_address_that_cut_glue_never_shows_is_found_because_the_bare_name_has_it(self) -> None:
+        """Of a target's two addresses, one is cut each time; the own name has both."""
+        zone = Zone({f"web-{n}.{SVC}": [v4(2 * n), v4(2 * n + 1)] for n in range(4)}, tc=True)
+        zone.shows = {target: addresses[:1] for target, addresses in list(zone.at.items())[:3]}
+        service = Service(zone)
+        assert len(service.refresh()) == 5
+        assert len(service.refresh()) == 8
+        service.refresh()
+        assert [a.name for a in service.net.asked] == [NAME, SVC]
+
     def test_in_a_truncated_message_an_address_that_is_new_is_settled_by_the_own_name(self) -> None:
         zone = Zone(stateful(3, dual=False), tc=True)
         service = Service(zone)

@@ -23,6 +23,7 @@ from .target import Server
 
 NOTHING_KNOWN, NONE = Addresses(), Addresses((), ())
 GLUE_BUDGET = 50  # single queries a refresh may take for addresses of SRV targets, and as many for suspects
+CURIOUS = 10  # targets asked for in a refresh because the bare name has an address that no target is known to have
 HEX = frozenset("0123456789abcdef-")  # what a name that spells an address begins with
 MANY = 10  # targets that show one family, for which the bare name is worth a query of the other
 
@@ -154,7 +155,7 @@ class Glue:
                     open_.append(target)
         if not open_ and not doubted:
             return
-        urgent, later = yield from self._by_bare_name(base, rdtype, open_, doubted, shown, found)
+        urgent, later = yield from self._by_bare_name(base, rdtype, open_, doubted, shown, found, truncated)
         to_ask = urgent if self._first else self._drawn(urgent, later, budget)
         self._left -= 0 if self._first else len(to_ask)
         results = yield [self._own_name(target, rdtype) for target in to_ask]
@@ -177,6 +178,7 @@ class Glue:
         doubted: Sequence[str],
         shown: Mapping[str, Addresses],
         found: dict[str, Addresses],
+        truncated: bool,
     ) -> Task[tuple[list[str], list[str]]]:
         """What the addresses of the bare service name settle; the targets to ask for by name, and those to ask for if
         there is room.
@@ -216,6 +218,11 @@ class Glue:
             elif not bare.failed:
                 later.append(target)  # not in a part of the answer: no evidence, but a reason to ask
         urgent += [t for t in doubted if not bare.complete or not bare.addresses.issuperset(found[t].get(rdtype) or ())]
+        needed = rdtype == A or self._family != "auto"
+        if needed and truncated and bare.complete and not (urgent or bare.addresses.issubset(claims)):
+            # An address that no message has shown: of several of one target, some may have been cut each time.
+            pool = [t for t, known in found.items() if known.get(rdtype) and t.endswith(f".{base}")]
+            later += self._rng.sample(pool, min(len(pool), CURIOUS))
         return urgent, later
 
     def bare(self, base: str, rdtype: Rdtype) -> Task[_Bare]:

@@ -6,7 +6,7 @@ servers.py gets each reply, glue.py the addresses of SRV targets. steps.py steps
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from .answer import FAMILIES, NOTHING_HELD, SIZES, Addresses, Answer, Detail, Held, Key, Part, Rdtype, Rival
@@ -375,7 +375,9 @@ class Lookup(Steps[Exchange, Message, Answer]):
         last = self._memory.services
         if last is not None and last.server == reply.server:
             unseen = last.unconfirmed(reply.values, reply.message)
-            if unseen is not None and (not unseen or (yield from self._are_where_they_were(base, unseen))):
+            if unseen is not None and (
+                not unseen or (yield from self._are_where_they_were(base, unseen, last.addresses))
+            ):
                 return Part(SRV, reply.ttl, last.members, complete=_srv_is_whole(reply))
         self._memory.services = None
         records = self._one_port_a_target([record for record in reply.values if record.target])
@@ -398,10 +400,10 @@ class Lookup(Steps[Exchange, Message, Answer]):
             (r.target, r.port): Detail(r.priority, weights[r], found[r.target]) for r in records
         }
         lacking = any(addresses.lacks(self._settings.family) for addresses in found.values())
-        if not (lacking or unwanted or self._usable.refused or self._warnings or Services.ambiguous(members)):
+        if not (lacking or unwanted or self._usable.refused or self._warnings):
             wanted = FAMILIES[self._settings.family]
             size = SIZES[wanted[0]] if len(wanted) == 1 else None
-            self._memory.services = Services(reply.server, reply.values, members, size)
+            self._memory.services = Services.unambiguous(reply.server, reply.values, members, size)
         return Part(SRV, reply.ttl, members, complete=_srv_is_whole(reply))
 
     def _warn_of_gaps(self, base: str, records: Sequence[Srv], found: Mapping[str, Addresses]) -> None:
@@ -469,14 +471,17 @@ class Lookup(Steps[Exchange, Message, Answer]):
             return set()
         return {target for target, known in found.items() if known.v6 and not known.v4 and spells(target, base, AAAA)}
 
-    def _are_where_they_were(self, base: str, addresses: Iterable[bytes]) -> Task[bool]:
-        """By the bare service name's addresses; what else it may say is for `Glue.find`."""
+    def _are_where_they_were(self, base: str, addresses: Iterable[bytes], known: Set[bytes]) -> Task[bool]:
+        """By the bare service name's addresses. Anything else that it says is for `Glue.find`."""
         if self._held.rdtype is None:  # those who left may be back elsewhere, so what is remembered counts for nothing
             return False
         for rdtype, size in SIZES.items():
             some = [address for address in addresses if len(address) == size]
-            if some and not (yield from self._glue.bare(base, rdtype)).addresses.issuperset(some):
-                return False
+            if some:
+                bare = yield from self._glue.bare(base, rdtype)
+                new = (rdtype == A or self._settings.family != "auto") and not bare.addresses.issubset(known)
+                if new or not bare.addresses.issuperset(some):
+                    return False
         return True
 
 

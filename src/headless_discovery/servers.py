@@ -63,21 +63,24 @@ class Services:
     is missing in it, and no two targets have an address in common.
     """
 
-    __slots__ = ("_confirming", "_known", "_size", "members", "records", "server")
+    __slots__ = ("_confirming", "_known", "_size", "addresses", "members", "records", "server")
 
     def __init__(self, server: Server, records: Sequence[Srv], members: Members, size: int | None) -> None:
         self.server = server
         self.records = records
         self.members = members
+        self.addresses: frozenset[bytes] = frozenset()
         self._size = size  # octets, where one family alone is of interest
         self._known: dict[str, list[bytes]] | None = None  # as message.glue has them
         self._confirming: dict[str, list[bytes]] | None = None  # glue that shows all of it
 
-    @staticmethod
-    def ambiguous(members: Members) -> bool:
+    @classmethod
+    def unambiguous(cls, server: Server, records: Sequence[Srv], members: Members, size: int | None) -> Services | None:
+        services = cls(server, records, members, size)
         found = {key[0]: detail.addresses for key, detail in members.items() if detail and isinstance(key, tuple)}
         addresses = [address for known in found.values() for family in known for address in family or ()]
-        return len(set(addresses)) < len(addresses)
+        services.addresses = frozenset(addresses)
+        return services if len(services.addresses) == len(addresses) else None
 
     def unconfirmed(self, records: Sequence[Srv], message: Message) -> list[bytes] | None:
         """The addresses that an answer does not show, where all that it shows is the same; None if something differs.
