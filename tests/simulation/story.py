@@ -191,8 +191,13 @@ class Story:
         if search and rng.random() < 0.5:
             *inside, outside = search  # the wildcard stays behind: else it is what the user asks for
             search = rng.choice([(*search, "more.example"), ("first.example", *search), (*inside[::-1], outside)])
+        emptied = self._cluster() if world.search and rng.random() < 0.4 else None
+        if emptied is not None:  # at that very moment its name has nobody
+            emptied.scale(0, world.host.now)
         world.configure(servers, search)
         world.run(rng.choice([3.0, 20.0, 120.0]))
+        if emptied is not None:
+            emptied.scale(rng.randint(1, self.most_pods), world.host.now)
         if rng.random() < 0.7:
             world.configure()
 

@@ -36,7 +36,7 @@ REMOVE_SUSPECTS = """                self._count_absence(part)
 BREAKAGES = [
     # Leaving.
     Breakage("an empty answer is believed at once", "if self._grace == 0 and has_soa:", "if True:", FALSE_REMOVAL),
-    Breakage("two empty answers are enough", "EMPTY_ANSWERS = 3", "EMPTY_ANSWERS = 2", FALSE_REMOVAL),
+    Breakage("two empty answers are enough", "EMPTY_ANSWERS = 3", "EMPTY_ANSWERS = 2", FALSE_REMOVAL, "foreign"),
     Breakage(
         "an answer that was cut is taken for whole", "complete=not message.truncated)", "complete=True)", FALSE_REMOVAL
     ),
@@ -62,8 +62,8 @@ BREAKAGES = [
     ),
     Breakage(
         "at the start the fallback server's NXDOMAIN is believed",
-        "trusted = self._memory.positive or self._conf.servers[0]",
-        "trusted = self._memory.positive",
+        "if server == trusted or len(negatives) == len(self._conf.servers):",
+        "if self._memory.positive in (None, server) or len(negatives) == len(self._conf.servers):",
         "",
         "fallback",
     ),
@@ -83,11 +83,11 @@ BREAKAGES = [
         "an answer for another name is none",
         "elif foreign := [owner for owner, kind in message.answer if kind in (A, AAAA, SRV) and owner != name]:",
         "elif foreign := []:",
-        NOT_TOLD,
+        "",
         "foreign",
     ),
     Breakage("a failure empties the set", "self.failures += 1", "self.failures += 1\n        self._scopes.clear()", ""),
-    Breakage("the young leave at once", "YOUNG = 10.0", "YOUNG = 0.0", FALSE_REMOVAL),
+    Breakage("the young leave at once", "YOUNG = 10.0", "YOUNG = 0.0", FALSE_REMOVAL, "caches"),
     Breakage("the old stay longer", "YOUNG = 10.0", "YOUNG = 60.0", MISSED),
     Breakage(
         "the same cut again counts as evidence",
@@ -96,7 +96,7 @@ BREAKAGES = [
         "",  # in worlds where A records are cut anew each time nothing is lost by it
         "same-cuts",
     ),
-    Breakage("little chance is enough", "CHANCE = 1e-12", "CHANCE = 1e-2", FALSE_REMOVAL),
+    Breakage("little chance is enough", "CHANCE = 1e-12", "CHANCE = 0.9", FALSE_REMOVAL),
     Breakage(
         "being seen does not clear the account",
         "for notes in (self._absent, self._missed_at):",
@@ -151,7 +151,7 @@ BREAKAGES = [
         "earlier names are never asked again",
         "if remembered and anybody and self.now < memory.earlier_at:",
         "if remembered and anybody:",
-        MISSED,
+        "",
         "suffixes",
     ),
     Breakage(
@@ -180,6 +180,7 @@ BREAKAGES = [
         "elif current == self._told:",
         "elif False:",
         "history",
+        "caches",
     ),
     Breakage(
         "a merged change starts from the newest set",

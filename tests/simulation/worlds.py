@@ -161,7 +161,7 @@ def foreign(seed: int) -> Played:
     api = world.add_cluster("api", stateful=False, pods=5, ttl=5)
     world.watch(web, "http")
     world.watch(api, family="auto")
-    world.watch(api)
+    world.watch(api, empty_grace=5.0)
     return world, Story(
         world, ttls=SHORT, pause=30.0, faults=("foreign",), more={"server_trouble": 8, "new_services": 3}
     )
