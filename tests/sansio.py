@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-from headless_discovery.answer import Answer, Detail, Held, Key, Part
+from headless_discovery.answer import Addresses, Answer, Detail, Held, Key, Part
 from headless_discovery.errors import LookupFailed
 from headless_discovery.lookup import Lookup
 from headless_discovery.membership import Membership
@@ -149,12 +149,19 @@ def a_part(*hosts: str | int, ttl: float = 5, complete: bool = True, rdtype: int
     return Part(rdtype, ttl, dict.fromkeys(keys), complete)
 
 
+def known(hosts: Iterable[str] | None) -> Addresses:
+    """None: nothing is known."""
+    if hosts is None:
+        return Addresses()
+    packed = list(map(packed_address, hosts))
+    return Addresses(tuple(a for a in packed if len(a) == 4), tuple(a for a in packed if len(a) == 16))
+
+
 def srv_part(
     targets: Mapping[str, Iterable[str] | None], *, port: int = 8080, ttl: float = 5, complete: bool = True
 ) -> Part:
     members: dict[Key, Detail | None] = {
-        (target, port): Detail(0, 1, None if hosts is None else tuple(map(packed_address, hosts)))
-        for target, hosts in targets.items()
+        (target, port): Detail(0, 1, known(hosts)) for target, hosts in targets.items()
     }
     return Part(SRV, ttl, members, complete)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headless_discovery import LookupFailed
-from headless_discovery.answer import Held, Key
+from headless_discovery.answer import Addresses, Held, Key
 from headless_discovery.message import AAAA, CNAME, FORMERR, NOTIMP, REFUSED, SERVFAIL, SRV, A, Message, RRset, Srv
 from headless_discovery.model import packed_address
 from headless_discovery.settings import parse_networks
@@ -47,7 +47,7 @@ class TestNames:
     def test_a_final_dot_makes_a_name_absolute_even_when_it_is_not_there(self):
         net = Net({NS1: always(nxdomain())})
         assert Client(net, "nobody.", search=SUFFIXES, ndots=5).ask().parts[0].negative
-        assert [a.name for a in net.asked] == ["nobody"]
+        assert {a.name for a in net.asked} == {"nobody"}
 
     def test_a_suffix_of_one_label_makes_nothing_absolute(self):
         net = Net({NS1: zone({("a.local.local", A): one("10.0.0.1", name="a.local.local")})})
@@ -57,9 +57,10 @@ class TestNames:
         net = Net({NS1: zone({(SVC, A): one("10.0.0.1")})})
         client = Client(net, "headless-svc.moon", search=SUFFIXES, ndots=5)
         assert client.ask().name == SVC
-        assert [a.name for a in net.asked] == ["headless-svc.moon.moon.svc.cluster.local", SVC]
-        client.ask()
-        assert [a.name for a in net.asked][2:] == [SVC]
+        assert list(dict.fromkeys(a.name for a in net.asked)) == ["headless-svc.moon.moon.svc.cluster.local", SVC]
+        net.asked.clear()
+        client.ask(Held(A, name=SVC))
+        assert [a.name for a in net.asked] == [SVC]
 
     def test_at_zero_pods_the_remembered_name_is_asked_alone(self):
         records = {(SVC, A): one("10.0.0.1")}
@@ -99,7 +100,7 @@ class TestNames:
     def test_many_dots_try_the_name_itself_first(self):
         net = Net({NS1: always(nxdomain())})
         Client(net, "a.b.c", search=("x.y",), ndots=2).ask()
-        assert [a.name for a in net.asked] == ["a.b.c", "a.b.c.x.y"]
+        assert list(dict.fromkeys(a.name for a in net.asked)) == ["a.b.c", "a.b.c.x.y"]
 
 
 class TestServers:
@@ -187,9 +188,16 @@ class TestServers:
         behaviour[NS2] = always(one("10.0.0.2"))
         assert addresses(client.ask(Held(A)).parts[0]) == {"10.0.0.2"}
 
-    def test_at_the_first_lookup_any_server_is_believed(self):
-        net = Net({NS1: always(None), NS2: always(nxdomain())})
+    @pytest.mark.parametrize("trouble", [None, message(SERVFAIL), message(REFUSED), "sent what is no DNS message"])
+    def test_a_fallback_servers_nxdomain_is_no_answer_at_the_first_lookup(self, trouble):
+        net = Net({NS1: always(trouble), NS2: always(nxdomain())})
+        with pytest.raises(LookupFailed, match=r"10\.96\.0\.11:53 says there are none, but 10\.96\.0\.10:53 "):
+            Client(net).ask()
+
+    def test_at_the_first_lookup_the_first_servers_nxdomain_counts(self):
+        net = Net({NS1: always(nxdomain()), NS2: always(one("10.0.0.1"))})
         assert Client(net).ask().parts[0].nxdomain
+        assert [a.server for a in net.asked] == [NS1, NS1], "A, then AAAA"
 
     def test_an_unreachable_server_costs_no_waiting(self):
         net = Net({NS1: always("cannot be reached (Connection refused)"), NS2: always(one("10.0.0.1"))})
@@ -347,9 +355,20 @@ class TestFamilies:
         with pytest.raises(LookupFailed):
             Client(net).ask()
         assert [a.rdtype for a in net.asked] == [A]
+
+    def test_types_behind_an_nxdomain_are_asked_for_at_the_start_and_every_30_s_while_nobody_is_held(self):
         net = Net({NS1: always(nxdomain())})
-        Client(net).ask()
-        assert [a.rdtype for a in net.asked] == [A]
+        client = Client(net)
+        client.ask()
+        assert [a.rdtype for a in net.asked] == [A, AAAA]
+        client.ask()
+        assert [a.rdtype for a in net.asked] == [A, AAAA, A]
+        net.now += 30
+        client.ask()
+        assert [a.rdtype for a in net.asked] == [A, AAAA, A, A, AAAA]
+        net.now += 30
+        client.ask(Held(A))
+        assert [a.rdtype for a in net.asked][5:] == [A]
 
     def test_the_held_family_is_asked_first_and_another_only_stands_by(self):
         net = Net({NS1: zone({(SVC, AAAA): one("fd00::1", rdtype=AAAA)})})
@@ -358,8 +377,7 @@ class TestFamilies:
         assert [a.rdtype for a in net.asked] == [AAAA], "one query"
         answer = client.ask(Held(A))
         assert answer.parts[0].negative
-        assert answer.instead is not None
-        assert addresses(answer.instead) == {"fd00::1"}
+        assert [addresses(part) for part in answer.instead] == [{"fd00::1"}]
 
     def test_any_asks_both_and_is_whole_only_with_both(self):
         net = Net({NS1: zone({(SVC, AAAA): one("fd00::1", rdtype=AAAA), (SVC, A): one("10.0.0.1")})})
@@ -458,7 +476,7 @@ def members(part) -> dict[str, tuple[str, ...] | None]:
     from headless_discovery.model import address_text
 
     return {
-        target: None if detail.addresses is None else tuple(map(address_text, detail.addresses))
+        target: None if detail.addresses.v4 is None else tuple(map(address_text, detail.addresses.all))
         for (target, _), detail in part.members.items()
     }
 
@@ -655,8 +673,8 @@ class TestSRV:
 
         held = Held(SRV, frozenset({1}), (WEB0, WEB1, "web-2"))
         assert Client(Net({NS1: serve}), port="http").ask(held).verified == {
-            WEB0: (),
-            WEB1: (packed_address("10.0.0.2"),),
+            WEB0: Addresses((), ()),
+            WEB1: Addresses((packed_address("10.0.0.2"),), None),
         }
 
     def test_a_suspect_that_the_answer_names_is_not_asked_for(self):
@@ -807,5 +825,5 @@ def test_who_left_is_not_remembered() -> None:
     known[SVC, A] = one("10.0.0.5", "10.0.0.9")
     known[PODS[0], A], known[PODS[1], A] = one("10.0.0.9", name=PODS[0]), one("10.0.0.5", name=PODS[1])
     (part,) = client.ask().parts
-    found = {key[0]: detail.addresses for key, detail in part.members.items() if detail is not None}
+    found = {key[0]: detail.addresses.all for key, detail in part.members.items() if detail is not None}
     assert found == {PODS[0]: (packed_address("10.0.0.9"),), PODS[1]: (packed_address("10.0.0.5"),)}

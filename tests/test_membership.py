@@ -14,7 +14,7 @@ from headless_discovery.answer import Answer, Held
 from headless_discovery.membership import CHANCE, HABIT
 from headless_discovery.message import AAAA, SRV, A
 from headless_discovery.model import packed_address
-from sansio import SVC, Watch, a_part, answer, negative, srv_part
+from sansio import SVC, Watch, a_part, answer, known, negative, srv_part
 
 WEB = [f"web-{i}.{SVC}" for i in range(10)]
 OLD = 11.0  # seconds after which a peer is not young any more
@@ -136,9 +136,9 @@ class TestEmptiness:
         watch.hear(a_part(1))
         v6 = a_part("fd00::1", rdtype=AAAA)
         for _ in range(2):
-            assert watch.hear(negative(nxdomain=False), after=15, instead=v6).addresses == numbered(1)
-        assert watch.hear(negative(nxdomain=False), after=15, instead=v6).addresses == ("fd00::1",)
-        assert watch.membership.held() == Held(AAAA)
+            assert watch.hear(negative(nxdomain=False), after=15, instead=(v6,)).addresses == numbered(1)
+        assert watch.hear(negative(nxdomain=False), after=15, instead=(v6,)).addresses == ("fd00::1",)
+        assert watch.membership.held() == Held(AAAA, name=SVC)
 
     def test_families_of_any_are_judged_apart(self):
         watch = Watch(family="any")
@@ -343,14 +343,14 @@ class TestSRV:
             assert watch.membership.held().verify == ()
         watch.hear(cut, after=5)
         assert watch.membership.held().verify == (WEB[1], WEB[2])
-        watch.hear(cut, after=5, verified={WEB[1]: (), WEB[2]: (packed_address("10.0.0.9"),)})
+        watch.hear(cut, after=5, verified={WEB[1]: known(()), WEB[2]: known(["10.0.0.9"])})
         assert [(p.hostname, p.address) for p in watch.peers()] == [(WEB[0], "10.0.0.1"), (WEB[2], "10.0.0.9")]
         assert watch.membership.held().verify == ()
 
     def test_held_tells_the_ports(self):
         watch = Watch()
         watch.hear(srv_part({WEB[0]: ["10.0.0.1"]}))
-        assert watch.membership.held() == Held(SRV, frozenset({8080}))
+        assert watch.membership.held() == Held(SRV, frozenset({8080}), name=SVC)
 
     def test_held_knows_addresses_of_members_alone(self):
         watch = Watch()

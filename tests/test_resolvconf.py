@@ -68,7 +68,7 @@ class TestReading:
             "10.0.0.1",
         ]
 
-    @pytest.mark.parametrize("bad", ["fe80::1%eth0", "10.0.0.256", "ns.example", "https://10.0.0.1/dns-query"])
+    @pytest.mark.parametrize("bad", ["fe80::1%", "10.0.0.256", "ns.example", "https://10.0.0.1/dns-query"])
     def test_an_unusable_server_does_not_cost_the_others(self, write: Write, bad: str) -> None:
         text = f"nameserver {bad}\nnameserver 10.0.0.1\nsearch a.example\n"
         assert read(write(text)) == ResolvConf((Server("10.0.0.1", 53),), ("a.example",), 1)

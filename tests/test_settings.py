@@ -30,6 +30,7 @@ class TestOptions:
         assert dataclasses.asdict(Settings()) == {
             "nameservers": None,
             "resolv_conf": "/etc/resolv.conf",
+            "hosts": "/etc/hosts",
             "family": "auto",
             "tcp": "auto",
             "timeout": 5.0,

@@ -412,6 +412,8 @@ class TestServers:
             ("[::1]", Server("::1", 53)),
             ("::1", Server("::1", 53)),
             ("FD00:0::1", Server("fd00::1", 53)),
+            ("fe80::1%eth0", Server("fe80::1%eth0", 53)),
+            ("[FE80::1%2]:5300", Server("fe80::1%2", 5300)),
             (" 10.0.0.1 ", Server("10.0.0.1", 53)),
         ],
     )
@@ -421,7 +423,8 @@ class TestServers:
     @pytest.mark.parametrize(
         "text",
         ["", "localhost", "ns.example:53", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:99999", "10.0.0.1:dns", "10.0.0.1.",
-         "[::1", "[10.0.0.1]:53", "fe80::1%eth0", "https://10.0.0.1/dns-query", None, 53, b"10.0.0.1"],
+         "[::1", "[10.0.0.1]:53", "fe80::1%", "10.0.0.1%eth0", "fe80::1%eth 0", "https://10.0.0.1/dns-query", None, 53,
+         b"10.0.0.1"],
     )  # fmt: skip
     def test_anything_else_is_named(self, text: Any) -> None:
         with pytest.raises(TargetError, match="name server") as raised:

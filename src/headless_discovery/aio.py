@@ -183,6 +183,7 @@ class AsyncHeadlessService:
         zone: str | None = None,
         zone_policy: Literal["prefer", "pin"] = "prefer",
         resolv_conf: str | None = None,
+        hosts: str | None = "/etc/hosts",
         seed: int | None = None,
     ) -> None:
         self._signal = _Signal()
@@ -210,6 +211,7 @@ class AsyncHeadlessService:
             zone=zone,
             zone_policy=zone_policy,
             resolv_conf=resolv_conf,
+            hosts=hosts,
             seed=seed,
             notify=self._signal.notify,
             deliver=lambda watchers: holder[0].deliver(watchers),

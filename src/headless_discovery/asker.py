@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
 from .answer import Answer, Held
 from .connections import Connections, Host
 from .errors import LookupFailed
+from .hosts import HostsFile
 from .logs import log
 from .lookup import Lookup
 from .resolvconf import ResolvConf, ResolvConfFile
@@ -83,7 +85,7 @@ class Asker:
         self._files = files
         self.question = question
         self.settings = settings
-        self._memory = Memory()
+        self.memory = Memory()
         self._rng = random.SystemRandom()  # message ids, RFC 5452, 9.2
         self._flights: dict[Held, _Flight] = {}
         self._conf: tuple[ResolvConf, ResolvConf] | None = None  # the file's, and with the servers that the user named
@@ -93,12 +95,15 @@ class Asker:
         """Join the lookup in flight or start one; `outcome` may be called before this returns."""
         if (flight := self._flights.get(held)) is not None:
             return flight.join(outcome)
+        local = self._files.hosts(self.settings.hosts).addresses(str(self.question))
         try:
             conf = self.conf()
         except LookupFailed as error:
-            outcome(error, 0)
-            return None
-        lookup = Lookup(self.question, conf, self.settings, self._memory, self._rng, held)
+            if not local:
+                outcome(error, 0)
+                return None
+            conf = ResolvConf(())
+        lookup = Lookup(self.question, conf, self.settings, self.memory, self._rng, held, local)
         flight = _Flight(self._host, self._converse, lookup, partial(self._land, held))
         self._flights[held] = flight
         asking = flight.join(outcome)
@@ -120,13 +125,21 @@ class Asker:
         if servers is None:
             return conf
         if self._conf is None or self._conf[0] is not conf:
-            self._conf = conf, ResolvConf(servers, conf.search, conf.ndots)
+            self._conf = conf, replace(conf, servers=servers)
         return self._conf[1]
 
 
 class ConfFiles:
+    """The files that the services of one host read, each once."""
+
     def __init__(self) -> None:
         self._files: dict[str, ResolvConfFile] = {}
+        self._hosts: dict[str | None, HostsFile] = {}
+
+    def hosts(self, path: str | None) -> HostsFile:
+        if path not in self._hosts:
+            self._hosts[path] = HostsFile(path)
+        return self._hosts[path]
 
     def current(self, path: str) -> ResolvConf:
         if path not in self._files:
@@ -144,13 +157,15 @@ class Askers:
         self._files = ConfFiles()
         self._askers: dict[tuple[Question, Settings], Asker] = {}
 
-    def get(self, question: Question, settings: Settings) -> Asker:
-        """To be given back with `release`."""
+    def get(self, question: Question, settings: Settings, before: Asker | None = None) -> Asker:
+        """To be given back with `release`. A new one knows of servers and names what `before` knew."""
         asker = self._askers.get((question, settings))
         if asker is None:
             asker = self._askers[question, settings] = Asker(
                 self._host, self._converse, self._files, question, settings
             )
+            if before is not None:
+                asker.memory = before.memory
         asker.users += 1
         return asker
 

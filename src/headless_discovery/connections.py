@@ -49,6 +49,17 @@ def open_socket(server: Server, kind: socket.SocketKind) -> socket.socket:
     return sock
 
 
+def sockaddr(server: Server) -> tuple[str, int] | tuple[str, int, int, int]:
+    """As `socket.connect` takes it: an IPv6 zone id (`fe80::1%eth0`, RFC 4007, 11) is a number there.
+
+    Raises `OSError` where there is no such interface.
+    """
+    address, percent, zone = server.address.partition("%")
+    if not percent:
+        return address, server.port
+    return address, server.port, 0, int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+
+
 class Connection:
     """One TCP connection, non-blocking. Raises `OSError` where the first step fails at once."""
 
@@ -65,7 +76,7 @@ class Connection:
         try:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with suppress(BlockingIOError):
-                self._sock.connect(server)
+                self._sock.connect(sockaddr(server))
         except OSError:
             self._sock.close()
             raise

@@ -1,34 +1,48 @@
 """One lookup, sans-IO: what to ask for, under which names, and what the records mean. The outcome is an `Answer`.
 
-servers.py gets each reply, steps.py steps what is written here as if it could wait.
+servers.py gets each reply, glue.py the addresses of SRV targets. steps.py steps what is written here as if it waited.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from .answer import NOTHING_HELD, Answer, Detail, Held, Key, Part, Rdtype
+from .answer import FAMILIES, NOTHING_HELD, SIZES, Addresses, Answer, Detail, Held, Key, Part, Rdtype, Rival
 from .errors import LookupFailed
+from .glue import Glue, Usable, literal_target, spells
+from .hosts import TTL as HOSTS_TTL
+from .hosts import is_localhost
 from .message import AAAA, SRV, A, Message, Srv
-from .model import address_in_label, address_text, packed_address
 from .resolvconf import ResolvConf
-from .servers import NO_SOA_TTL, Exchange, Memory, Reply, Servers, Services
+from .servers import NO_SOA_TTL, Exchange, Memory, Refused, Reply, Servers, Services
 from .settings import Settings
 from .steps import Steps, Task
-from .target import Question, Server
+from .target import Question
 
-_FAMILIES: dict[str, tuple[Rdtype, ...]] = {"auto": (A, AAAA), "any": (A, AAAA), "ipv4": (A,), "ipv6": (AAAA,)}
-_LADDERS = {
-    (records, family): {"addresses": addresses, "srv": (SRV,), "auto": (SRV, *addresses)}[records]
-    for records in ("addresses", "srv", "auto")
-    for family, addresses in _FAMILIES.items()
-}
-GLUE_BUDGET = 50  # single queries a refresh may take for addresses of SRV targets
+AGAIN = 30.0  # seconds until earlier names, and types behind an NXDOMAIN, are asked for once more
+EARLIER_TIMEOUT = 1.0  # seconds that this may take
+
+
+class _Found(NamedTuple):
+    """What one name of the search list has. `reply` is None for the hosts file."""
+
+    name: str
+    parts: tuple[Part, ...]
+    reply: Reply | None
+    instead: tuple[Part, ...] = ()
+    whole: bool = True
+    steps: int = 0  # of the ladder of record types, that were asked for
+
+    @property
+    def anybody(self) -> bool:
+        return bool(self.instead) or not all(part.negative for part in self.parts)
 
 
 class Lookup(Steps[Exchange, Message, Answer]):
-    """One lookup of `question`. `rng` draws message ids and has to be the operating system's in real use.
+    """One lookup of `question`. `rng` draws message ids and has to be the operating system's in real use. `local`: the
+    addresses that the hosts file has for it.
 
     `result` is None until the lookup ends with an `Answer` or a `LookupFailed`.
     """
@@ -41,6 +55,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
         memory: Memory,
         rng: random.Random,
         held: Held = NOTHING_HELD,
+        local: Collection[bytes] = (),
     ) -> None:
         super().__init__()
         self.question = question
@@ -49,88 +64,216 @@ class Lookup(Steps[Exchange, Message, Answer]):
         self._memory = memory
         self._rng = rng
         self._held = held
-        self._first = held.rdtype is None
-        self._refused: dict[str, str] = {}
-        self._warning: str | None = None
-        self._bare: tuple[frozenset[bytes], bool] | None = None
+        self._local = local
+        self._warnings: list[str] = []
+        self._usable = Usable(settings)
 
     def start(self, now: float) -> list[Exchange]:
         """The exchanges to open first; `replied` and `failed` tell the next ones."""
         self._memory.use(self._conf)
-        deadline = now + self._settings.timeout
-        self._servers = Servers(self._conf, self._settings, self._memory, self._rng, self, deadline)
+        self._deadline = now + self._settings.timeout
+        self._ask_by(self._deadline)
         return self.begin(self._main(), now)
+
+    def _ask_by(self, deadline: float) -> None:
+        self._servers = Servers(self._conf, self._settings, self._memory, self._rng, self, deadline)
+        self._glue = Glue(self._settings, self._servers, self._usable, self._rng, self._held)
+
+    def _main(self) -> Task[Answer]:
+        try:
+            return (yield from self._by_name())
+        except Refused as error:
+            raise LookupFailed(str(error)) from None
 
     # Names: the search walk.
 
-    def _main(self) -> Task[Answer]:
-        memory = self._memory
-        if memory.name is not None:
-            names = [memory.name]
-        elif self.question.absolute:
-            names = [self.question.name]
-        else:
-            names = self._conf.candidates(self.question.name)
-        negatives: list[tuple[tuple[Part, ...], Reply]] = []
+    def _by_name(self) -> Task[Answer]:
+        question, held, memory = self.question, self._held, self._memory
+        localhost = is_localhost(question.name)
+        if question.records == "srv" and localhost:
+            return self._answer(_Found(question.name, (Part(SRV, HOSTS_TTL, has_soa=True),), None))
+        if question.records == "addresses" or localhost:
+            found = self._by_hosts_file(held.name or question.name)
+            if found is not None:
+                return self._answer(found)
+        names = [question.name] if question.absolute else self._conf.candidates(question.name)
+        if held.name is not None and held.name not in names:
+            names = [*names, held.name]  # the search list has changed; who is held is not gone by that
+        home = held.name or (memory.name if memory.name in names else None)
+        if home is None:
+            return (yield from self._walk(names))
+        return (yield from self._at_home(home, names))
+
+    def _walk(self, names: Sequence[str]) -> Task[Answer]:
+        """No name is known to be the one: the first that has somebody is.
+
+        After a failure only the name as it was written is asked (it may be a whole one, such as `db.example.com`
+        under ndots:5): another suffix could be somebody else's.
+        """
+        negatives: list[_Found] = []
+        refused: list[Refused] = []
+        failure: LookupFailed | None = None
         for name in names:
-            parts, instead, reply, whole = yield from self._candidate(name)
-            if instead is not None or not all(part.negative for part in parts):
-                memory.name = name
-                verified = yield from self._verify(parts)
-                return Answer(
-                    name,
-                    parts,
-                    reply.server,
-                    reply.tcp,
-                    reply.message.size,
-                    instead,
-                    whole,
-                    verified,
-                    self._warning_text(),
-                )
-            negatives.append((parts, reply))
-        # Nobody there, under any name. A name that exists without such records (NODATA) says more than NXDOMAIN.
-        parts, reply = min(negatives, key=lambda negative: negative[0][0].nxdomain)
-        ttl = min(part.ttl for parts, _ in negatives for part in parts)
-        has_soa = all(part.has_soa for parts, _ in negatives for part in parts)
-        parts = tuple(Part(part.rdtype, ttl, nxdomain=part.nxdomain, has_soa=has_soa) for part in parts)
-        return Answer(names[0], parts, reply.server, reply.tcp, reply.message.size)
+            if failure is not None and name != self.question.name:
+                continue
+            try:
+                found = yield from self._candidate(name)
+            except Refused as error:
+                refused.append(error)
+            except LookupFailed as error:
+                failure = failure or error
+            else:
+                if found.anybody:
+                    if failure is None:
+                        self._memory.name, self._memory.earlier_at = name, self.now + AGAIN
+                    else:
+                        self._warnings.append(f"{name} is used, because an earlier name failed: {failure}")
+                    return self._answer(found, (yield from self._verified(found)))
+                negatives.append(found)
+        if failure is not None or not negatives:
+            raise failure or refused[0]
+        self._warnings += map(str, refused[:1])
+        found = (yield from self._behind_nxdomain(negatives)) or self._nobody(negatives)
+        if found.anybody:
+            self._memory.name, self._memory.earlier_at = found.name, self.now + AGAIN
+        return self._answer(found)
 
-    def _warning_text(self) -> str | None:
-        if self._refused:
-            shown = ", ".join(f"{address} ({why})" for address, why in list(self._refused.items())[:3])
-            return f"{self.question}: {len(self._refused)} addresses refused: {shown}; see allow_networks="
-        return self._warning or self._servers.warning
+    def _at_home(self, home: str, names: Sequence[str]) -> Task[Answer]:
+        """One name is known: it is held, or remembered. The ones before it are asked again now and then."""
+        memory = self._memory
+        found = yield from self._candidate(home)
+        if not found.anybody:
+            found = (yield from self._behind_nxdomain([found])) or found
+        remembered = memory.name == home
+        verified = yield from self._verified(found)
+        others = list(names[: names.index(home)] if remembered or found.anybody else (n for n in names if n != home))
+        if remembered and found.anybody and self.now < memory.earlier_at:
+            return self._answer(found, verified)
+        memory.earlier_at = self.now + AGAIN
+        other = yield from self._other(others)
+        if isinstance(other, LookupFailed) and not remembered and found.anybody:
+            self._warnings.append(f"{home} is used, because an earlier name failed: {other}")
+        elif found.anybody:
+            memory.name = home
+        if not isinstance(other, _Found):
+            return self._answer(found, verified)
+        memory.earlier_at = self.now  # until it is decided, each lookup asks both
+        if self._held.name is None:
+            memory.name, memory.earlier_at = other.name, self.now + AGAIN
+            return self._answer(other)
+        return self._answer(found, verified, Rival(other.name, other.instead or other.parts))
 
-    def _candidate(self, name: str) -> Task[tuple[tuple[Part, ...], Part | None, Reply, bool]]:
-        """All that one candidate name says: parts, what could replace an empty one, a reply, nothing failed."""
-        if self.question.records == "addresses" and self._settings.family == "any":
-            return (yield from self._both_families(name))
-        ladder = self._ladder()
-        first: tuple[Part, Reply] | None = None
-        for rdtype in ladder:
-            reply = yield from self._servers.ask(self._qname(name), rdtype)
-            part = yield from self._part(name, rdtype, reply)
-            if not part.negative:
+    def _other(self, names: Iterable[str]) -> Task[_Found | LookupFailed | None]:
+        """The first of these names that has somebody, or why that is not known. It must not take long, nor fail: who is
+        found already does not depend on it.
+        """
+        servers, glue, warnings = self._servers, self._glue, list(self._warnings)
+        self._ask_by(min(self._deadline, self.now + EARLIER_TIMEOUT))
+        other: _Found | LookupFailed | None = None
+        for name in names:
+            try:
+                found = yield from self._candidate(name)
+            except Refused:
+                continue
+            except LookupFailed as failure:
+                other = failure
+                break
+            if found.anybody:
+                other = found
+                break
+        self._servers, self._glue = servers, glue
+        if not isinstance(other, _Found):
+            self._warnings = warnings
+        return other
+
+    def _behind_nxdomain(self, negatives: Iterable[_Found]) -> Task[_Found | None]:
+        """Some servers say NXDOMAIN for a type that the name lacks, though it has others: before it is believed that
+        nobody is there, those are asked for. At the start and every 30 s, while nobody is held.
+        """
+        memory = self._memory
+        if self._held.rdtype is not None or self.now < memory.next_types_at:
+            return None
+        memory.next_types_at = self.now + AGAIN
+        for negative in negatives:
+            try:
+                while negative.steps < len(self._ladder()):
+                    found = yield from self._candidate(negative.name, negative.steps)
+                    if found.anybody:
+                        return found
+                    negative = found
+            except LookupFailed:
+                continue  # the NXDOMAIN stands
+        return None
+
+    def _nobody(self, negatives: Sequence[_Found]) -> _Found:
+        """Nobody there, under any name. A name that exists without such records (NODATA) says more than NXDOMAIN."""
+        shown = min(negatives, key=lambda found: found.parts[0].nxdomain)
+        every = [part for found in negatives for part in found.parts]
+        ttl, has_soa = min(part.ttl for part in every), all(part.has_soa for part in every)
+        parts = tuple(Part(part.rdtype, ttl, nxdomain=part.nxdomain, has_soa=has_soa) for part in shown.parts)
+        return shown._replace(name=negatives[0].name, parts=parts)
+
+    def _answer(
+        self, found: _Found, verified: Mapping[str, Addresses] | None = None, rival: Rival | None = None
+    ) -> Answer:
+        reply = found.reply
+        if self._usable.refused:
+            self._warnings.insert(0, f"{self.question}: {self._usable.problem()}")
+        elif self._servers.warning:
+            self._warnings.append(self._servers.warning)
+        return Answer(
+            found.name,
+            found.parts,
+            server=None if reply is None else reply.server,
+            tcp=reply is not None and reply.tcp,
+            size=0 if reply is None else reply.message.size,
+            instead=found.instead,
+            rival=rival,
+            whole=found.whole,
+            verified=verified or {},
+            warning="; ".join(dict.fromkeys(self._warnings)) or None,
+        )
+
+    def _verified(self, found: _Found) -> Task[Mapping[str, Addresses]]:
+        """Where the suspects are that this answer does not show, by their own names."""
+        shown = {key[0] for part in found.parts for key in part.members}
+        suspects = [target for target in self._held.verify if target not in shown] if found.anybody else []
+        return (yield from self._glue.verify(suspects)) if suspects else {}
+
+    # Record types.
+
+    def _candidate(self, name: str, after: int = 0) -> Task[_Found]:
+        """All that one name of the search list says, `after` so many steps of the ladder."""
+        first: _Found | None = None
+        for step, rdtypes in enumerate(self._ladder()[after:], after + 1):
+            by_file = None if rdtypes == (SRV,) else self._by_hosts_file(name)
+            if by_file is not None:
+                found = by_file
+            elif len(rdtypes) == 1:
+                reply = yield from self._servers.ask(self._qname(name), rdtypes[0])
+                found = _Found(name, ((yield from self._part(name, rdtypes[0], reply)),), reply)
+            else:
+                found = yield from self._both_families(name)
+            if found.anybody:
                 if first is None or self._held.rdtype is None:
-                    return (part,), None, reply, True
-                return (first[0],), part, reply, True
-            if first is None:
-                first = part, reply
-            if reply.nxdomain:
+                    return found
+                return first._replace(instead=found.parts)
+            first = (first or found)._replace(steps=step)
+            if found.reply is not None and found.reply.nxdomain and not self._local:
                 break
         assert first is not None
-        return (first[0],), None, first[1], True
+        return first
 
-    def _ladder(self) -> Sequence[Rdtype]:
-        """Record types to ask for, the next one after a successful NODATA only; what is held comes first."""
-        ladder = _LADDERS[self.question.records, self._settings.family]
-        held = self._held.rdtype
-        if held == ladder[0] or held not in ladder:
-            return ladder
-        return [held, *(rdtype for rdtype in ladder if rdtype != held)]
+    def _ladder(self) -> Sequence[tuple[Rdtype, ...]]:
+        """Record types to ask for, those of a step at once, the next step after a successful NODATA only; what is held
+        comes first.
+        """
+        families = FAMILIES[self._settings.family]
+        addresses = [families] if self._settings.family == "any" else [(rdtype,) for rdtype in families]
+        ladder = {"addresses": addresses, "srv": [(SRV,)], "auto": [(SRV,), *addresses]}[self.question.records]
+        return sorted(ladder, key=lambda rdtypes: self._held.rdtype not in rdtypes)
 
-    def _both_families(self, name: str) -> Task[tuple[tuple[Part, ...], Part | None, Reply, bool]]:
+    def _both_families(self, name: str) -> Task[_Found]:
         replies = yield [self._servers.ask(self._qname(name), rdtype) for rdtype in (A, AAAA)]
         parts: list[Part] = []
         good: list[Reply] = []
@@ -144,15 +287,34 @@ class Lookup(Steps[Exchange, Message, Answer]):
             except LookupFailed as error:  # no answer, or one of which nothing is left
                 errors.append(error)
         if errors and all(part.negative for part in parts):
-            raise errors[0]
-        if errors:
-            self._warning = str(errors[0])
-        return tuple(parts), None, good[0], not errors
+            raise next((error for error in errors if not isinstance(error, Refused)), errors[0])
+        self._warnings += map(str, errors)
+        reply = next((r for r, part in zip(good, parts, strict=True) if not part.negative), good[0])
+        if not errors:  # NXDOMAIN only if both say so
+            reply = next((r for r in good if not r.nxdomain), reply)
+        return _Found(name, tuple(parts), reply, whole=not errors)
 
     def _qname(self, name: str) -> str:
         return f"{self.question.prefix}.{name}" if self.question.prefix else name
 
     # Records: what the values mean.
+
+    def _by_hosts_file(self, name: str) -> _Found | None:
+        """The hosts file's addresses, where it has one of a family that is wanted."""
+        if not self._local:
+            return None
+        usable = self._usable(self._local, None)
+        if not usable:
+            raise self._all_refused(name)
+        families = FAMILIES[self._settings.family]
+        parts = [
+            Part(rdtype, HOSTS_TTL, dict.fromkeys(a for a in usable if len(a) == SIZES[rdtype]), has_soa=True)
+            for rdtype in families
+        ]
+        some = [part for part in parts if part.members]
+        if not some:
+            return None
+        return _Found(name, tuple(parts) if self._settings.family == "any" else (some[0],), None)
 
     def _part(self, name: str, rdtype: Rdtype, reply: Reply) -> Task[Part]:
         message = reply.message
@@ -170,67 +332,62 @@ class Lookup(Steps[Exchange, Message, Answer]):
             members = dict.fromkeys([value for value in reply.values if value in members] + usable)
             if not members:
                 raise self._all_refused(name)
-        if not self._refused:
+        if not self._usable.refused:
             self._memory.addresses[rdtype] = reply.server, members
         return Part(rdtype, reply.ttl, members, complete=not message.truncated)
 
-    def _usable(self, addresses: Iterable[bytes], server: Server, size: int | None = None) -> list[bytes]:
-        """v4-mapped addresses unwrapped, then without those that no peer may have; of `size` octets, if it is given."""
-        from_loopback = server.address.startswith("127.") or server.address == "::1"
-        usable = []
-        for packed in addresses:
-            if len(packed) == 16 and packed[:12] == b"\0\0\0\0\0\0\0\0\0\0\xff\xff":
-                packed = packed[12:]
-            if size is not None and len(packed) != size:
-                continue
-            if (why := self._settings.refusal(packed, from_loopback)) is None:
-                usable.append(packed)
-            else:
-                self._refused[address_text(packed)] = why
-        return usable
-
     def _all_refused(self, name: str) -> LookupFailed:
-        return LookupFailed(f"{name}: no usable address. {self._warning_text()}")
+        return LookupFailed(f"{name}: no usable address. {self._usable.problem()}")
 
     def _srv_part(self, base: str, reply: Reply) -> Task[Part]:
-        message = reply.message
-        # TC over TCP with address records behind it: the answer section is whole, only glue is missing.
-        complete = not message.truncated or (reply.tcp and bool(message.glue))
         last = self._memory.services
         if last is not None and last.server == reply.server:
-            lacking = last.without_glue(reply.values, message.glue)
+            lacking = last.unconfirmed(reply.values, reply.message)
             if lacking is not None and (not lacking or (yield from self._are_where_they_were(base, lacking))):
-                return Part(SRV, reply.ttl, last.members, complete=complete)
+                return Part(SRV, reply.ttl, last.members, complete=_srv_is_whole(reply))
         self._memory.services = None
         records = self._one_port_a_target([record for record in reply.values if record.target])
         if not records:  # RFC 2782: the target "." says that the service is decidedly not available
             return Part(SRV, NO_SOA_TTL)
-        targets = dict.fromkeys(record.target for record in records)
+        targets: Mapping[str, None] = dict.fromkeys(record.target for record in records)
         if base in targets and base.split(".")[2:3] == ["svc"]:  # a headless one has its pods there
-            self._warning = f"{base} is not headless: DNS gives its cluster IP, not its pods"
-        size = {"ipv4": 4, "ipv6": 16}.get(self._settings.family)
-        glue = {
-            t: tuple(dict.fromkeys(self._usable(message.glue[t], reply.server, size)))
-            for t in targets
-            if t in message.glue
-        }
-        found: dict[str, tuple[bytes, ...] | None] = {t: glue.get(t) or None for t in targets}
-        missing = [t for t, addresses in found.items() if addresses is None and t not in glue]
-        if missing:
-            found.update((yield from self._missing_glue(base, missing, self._held_addresses(records))))
-        known = {t: addresses for t, addresses in found.items() if addresses}
-        if not known and self._refused:
+            self._warnings.append(f"{base} is not headless: DNS gives its cluster IP, not its pods")
+        targets = self._of_one_family(base, targets, reply)
+        records = [record for record in records if record.target in targets]
+        found = yield from self._glue.find(base, targets, [(r.target, r.port) for r in records], reply)
+        if self._usable.refused and not any(addresses.all for addresses in found.values()):
             raise self._all_refused(base)
-        dropped = self._second_family(known)
+        unwanted = self._second_family(base, found)
+        if unwanted:
+            records = [record for record in records if record.target not in unwanted]
+        self._warn_of_gaps(base, records, found)
         weights = _weights(records)
         members: dict[Key, Detail | None] = {
-            (r.target, r.port): Detail(r.priority, weights[r], found[r.target])
-            for r in records
-            if r.target not in dropped
+            (r.target, r.port): Detail(r.priority, weights[r], found[r.target]) for r in records
         }
-        if not (dropped or self._refused or self._warning) and len(known) == len(targets):
-            self._memory.services = Services(reply.server, reply.values, members)
-        return Part(SRV, reply.ttl, members, complete=complete)
+        settled = not any(addresses.lacks(self._settings.family) for addresses in found.values())
+        if settled and not (unwanted or self._usable.refused or self._warnings):
+            wanted = FAMILIES[self._settings.family]
+            size = SIZES[wanted[0]] if len(wanted) == 1 else None
+            self._memory.services = Services.unambiguous(reply.server, reply.values, members, size)
+        return Part(SRV, reply.ttl, members, complete=_srv_is_whole(reply))
+
+    def _warn_of_gaps(self, base: str, records: Sequence[Srv], found: Mapping[str, Addresses]) -> None:
+        """What keeps a target from being a peer that can be connected to."""
+        targets = dict.fromkeys(record.target for record in records)
+        lost = [target for target in targets if not found[target].all]
+        if lost:
+            named = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+            family = "" if self._settings.family in ("auto", "any") else f" for family={self._settings.family!r}"
+            why = f" ({self._glue.problem})" if self._glue.problem else ""
+            self._warnings.append(
+                f"{base}: {len(lost)} of {len(targets)} targets have no address{family}: {named}{why}"
+            )
+        if portless := sum(not record.port for record in records):
+            self._warnings.append(
+                f"{base}: {portless} of {len(records)} SRV records have port 0, where no connection can be made: "
+                "register the port, or give port= a number"
+            )
 
     def _one_port_a_target(self, records: list[Srv]) -> list[Srv]:
         """`port="auto"` needs one port a target; which one of several is meant, only the user knows."""
@@ -239,121 +396,71 @@ class Lookup(Steps[Exchange, Message, Answer]):
         ports: dict[str, set[int]] = {}
         for record in records:
             ports.setdefault(record.target, set()).add(record.port)
-        several = {port for found in ports.values() if len(found) > 1 for port in found}
-        if not several:
+        crowded = [found for found in ports.values() if len(found) > 1]
+        if not crowded:
             return records
-        listed = ", ".join(map(str, sorted(several)))
-        if not self._held.ports:
+        listed = ", ".join(map(str, sorted(set().union(*crowded))))
+        known = self._held.ports
+        if not known:
             raise LookupFailed(
-                f'{self.question} has several ports a peer ({listed}): port="auto" cannot choose; '
-                f"give one of them as port=, or the port's name"
+                f'{self.question} has several ports a peer ({listed}): port="auto" cannot choose; give one of them as '
+                f"port=, or the port's name. Where each port is an instance of its own, ask for the SRV name that "
+                f"lists them, such as _http._tcp.{self.question}"
             )
-        self._warning = f'{self.question} now has several ports a peer ({listed}): port="auto" keeps the known ones'
-        return [r for r in records if len(ports[r.target]) == 1 or r.port in self._held.ports]
+        if len(known) > 1 and len(crowded) < len(ports):  # instances with ports of their own, some on one host
+            return records
+        self._warnings.append(
+            f'{self.question} now has several ports a peer ({listed}): port="auto" keeps the known ones'
+        )
+        return [r for r in records if len(ports[r.target]) == 1 or r.port in known]
 
-    def _second_family(self, known: Mapping[str, tuple[bytes, ...]]) -> set[str]:
-        """Dual stack without hostnames has a dashed target per family: where there is IPv4, the others go."""
-        if self._settings.family != "auto" or not any(len(a) == 4 for found in known.values() for a in found):
+    def _of_one_family(self, base: str, targets: Mapping[str, None], reply: Reply) -> Mapping[str, None]:
+        """Dual stack without hostnames has a target for each family of a pod, whose name spells the address. Those of
+        the family that is not wanted go, where there are others.
+        """
+        wanted = FAMILIES[self._settings.family]
+        if self._settings.family == "any":
+            return targets
+        other = A if wanted[0] == AAAA else AAAA
+        kept = {target: None for target in targets if not spells(target, base, other)}
+        if not kept or len(kept) == len(targets):
+            return targets
+        if self._settings.family == "auto":
+            glue = reply.message.glue
+            v4 = any(spells(target, base, A) or any(len(a) == 4 for a in glue.get(target, ())) for target in kept)
+            return kept if v4 else targets
+        return kept
+
+    def _second_family(self, base: str, found: Mapping[str, Addresses]) -> set[str]:
+        """The same once addresses are known: where any target has IPv4, the names that spell IPv6 go."""
+        if self._settings.family != "auto" or not any(addresses.v4 for addresses in found.values()):
             return set()
-        return {
-            target
-            for target, found in known.items()
-            if all(len(a) == 16 and address_text(a) == address_in_label(target) for a in found)
-        }
+        return {target for target, known in found.items() if known.v6 and not known.v4 and spells(target, base, AAAA)}
 
-    # Missing glue.
-
-    def _held_addresses(self, records: Iterable[Srv]) -> dict[str, tuple[bytes, ...]]:
-        """The addresses of targets that are members. Those that left may be back elsewhere, so theirs are forgotten."""
-        details = ((record.target, self._held.members.get((record.target, record.port))) for record in records)
-        return {target: detail.addresses for target, detail in details if detail is not None and detail.addresses}
-
-    def _missing_glue(
-        self, base: str, missing: list[str], known: Mapping[str, tuple[bytes, ...]]
-    ) -> Task[dict[str, tuple[bytes, ...] | None]]:
-        """One address query of the bare service name may serve many targets; then single queries, within budget."""
-        found: dict[str, tuple[bytes, ...] | None] = {}
-        dashed = {t: _decoded(t, base) for t in missing}
-        to_ask, doubtful = missing, list[str]()
-        if any(t in known or dashed[t] for t in missing):
-            contained, complete = yield from self._bare_addresses(base)
-            to_ask = []
-            for target in missing:
-                old, spelled = known.get(target), dashed[target]
-                if spelled is not None and spelled in contained:
-                    found[target] = (spelled,)
-                elif old and contained.issuperset(old):
-                    found[target] = old
-                elif old and not complete:
-                    found[target] = old  # not in a part of the answer: no evidence, but a reason to ask
-                    if contained:
-                        doubtful.append(target)
-                else:
-                    to_ask.append(target)
-        asked = to_ask if self._first else self._within_budget(to_ask, doubtful)
-        results = yield [self._addresses_of(target) for target in asked]
-        for target, result in zip(asked, results, strict=True):
-            found[target] = known.get(target) if isinstance(result, LookupFailed) else result
-        return found
-
-    def _are_where_they_were(self, base: str, details: Iterable[Detail]) -> Task[bool]:
-        """By the bare service name's addresses; what else it may say is for `_missing_glue`."""
-        if self._first:  # those who left may be back elsewhere, so what is remembered of them counts for nothing
+    def _are_where_they_were(self, base: str, addresses: Iterable[bytes]) -> Task[bool]:
+        """By the bare service name's addresses; what else it may say is for `Glue.find`."""
+        if self._held.rdtype is None:  # those who left may be back elsewhere, so what is remembered counts for nothing
             return False
-        contained, _ = yield from self._bare_addresses(base)
-        return all(contained.issuperset(detail.addresses or ()) for detail in details)
-
-    def _bare_addresses(self, base: str) -> Task[tuple[frozenset[bytes], bool]]:
-        """The usable ones, and whether that is all of them. Asked for once in a lookup."""
-        if self._bare is None:
-            try:
-                self._bare = yield from self._ask_bare(base)
-            except LookupFailed:
-                self._bare = frozenset(), False
-        return self._bare
-
-    def _ask_bare(self, base: str) -> Task[tuple[frozenset[bytes], bool]]:
-        for rdtype in _FAMILIES[self._settings.family]:
-            reply = yield from self._servers.ask(base, rdtype)
-            if reply.values:
-                return frozenset(self._usable(reply.values, reply.server)), not reply.message.truncated
-        return frozenset(), True
-
-    def _within_budget(self, targets: list[str], less_urgent: Sequence[str] = ()) -> list[str]:
-        """Drawn anew each time, so that names which always fail do not keep the others from being asked."""
-        drawn = self._rng.sample(targets, min(len(targets), GLUE_BUDGET))
-        return drawn + self._rng.sample(less_urgent, min(len(less_urgent), GLUE_BUDGET - len(drawn)))
-
-    def _addresses_of(self, target: str) -> Task[tuple[bytes, ...]]:
-        """A target's addresses; () if it has none. Raises `LookupFailed`."""
-        found: list[bytes] = []
-        for rdtype in _FAMILIES[self._settings.family]:
-            reply = yield from self._servers.ask(target, rdtype)
-            usable = self._usable(reply.values, reply.server)
-            if reply.values and not usable:
-                raise self._all_refused(target)
-            found += usable
-            if reply.nxdomain or (found and self._settings.family != "any"):
-                break
-        return tuple(dict.fromkeys(found))
-
-    def _verify(self, parts: Iterable[Part]) -> Task[dict[str, tuple[bytes, ...]]]:
-        """Suspects are asked for by their own name. What fails decides nothing and is left out."""
-        if not self._held.verify:
-            return {}
-        shown = {key[0] for part in parts for key in part.members}
-        suspects = self._within_budget([target for target in self._held.verify if target not in shown])
-        results = yield [self._addresses_of(target) for target in suspects]
-        pairs = zip(suspects, results, strict=True)
-        return {target: result for target, result in pairs if not isinstance(result, LookupFailed)}
+        for rdtype, size in SIZES.items():
+            some = [address for address in addresses if len(address) == size]
+            if some and not (yield from self._glue.bare(base, rdtype)).addresses.issuperset(some):
+                return False
+        return True
 
 
-def _decoded(target: str, base: str) -> bytes | None:
-    """The address that a dashed target under the service's own name spells."""
-    if not target.endswith("." + base) or target.count(".") != base.count(".") + 1:
-        return None
-    address = address_in_label(target)
-    return None if address is None else packed_address(address)
+def _srv_is_whole(reply: Reply) -> bool:
+    """No SRV record was cut off: no TC, or TC over TCP where additional records were reached, and not all of them fit.
+
+    Where every target has its glue, the server cut SRV records and kept their glue in step, as Consul does.
+    """
+    message = reply.message
+    if not message.truncated:
+        return True
+    if not reply.tcp:
+        return False
+    targets = {record.target for record in reply.values if literal_target(record.target) is None}
+    with_glue = sum(target in message.glue for target in targets)
+    return 0 < with_glue < len(targets)
 
 
 def _weights(records: Collection[Srv]) -> dict[Srv, int]:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from itertools import chain
 from math import inf, log
 
-from .answer import NOTHING_HELD, Answer, Detail, Held, Key, Members, Part
+from .answer import NOTHING_HELD, Addresses, Answer, Detail, Held, Key, Members, Part, Rival
 from .errors import DiscoveryError, LookupFailed
+from .glue import literal_target
 from .message import SRV
 from .model import Endpoint, Peer, address_in_label, address_text
-from .settings import Settings
+from .settings import Family, Settings
 
 YOUNG = 10.0  # seconds for which one complete answer is not enough: replicas behind one address disagree a while
 EMPTY_ANSWERS = 3
@@ -50,6 +51,27 @@ class _Absence:
     log_chance: float = 0.0
 
 
+class _Emptiness:
+    """Answers in a row that say that nobody is there; failures neither count nor end the row."""
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
+        self._answers = 0
+        self._since = 0.0
+
+    def believed(self, now: float, has_soa: bool) -> bool:
+        """One more such answer: true if that is enough."""
+        if self._grace == 0 and has_soa:
+            return True
+        if not self._answers:
+            self._since = now
+        self._answers += 1
+        return self._answers >= EMPTY_ANSWERS and now - self._since >= (self._grace or NO_SOA_GRACE)
+
+    def over(self) -> None:
+        self._answers = 0
+
+
 class _Scope:
     """The members that came by one record type, and the evidence against each of them."""
 
@@ -71,8 +93,7 @@ class _Scope:
         self._absent: dict[Key, _Absence] = {}  # missed by incomplete answers, since last seen
         self._drawn: frozenset[Key] | None = None  # the last incomplete answer
         self._last_seen: dict[Key, float] = {}  # answers="sample" only
-        self._empty_since = 0.0
-        self._empty_answers = 0
+        self._emptiness = _Emptiness(self._settings.empty_grace)
         self._gone: dict[Key, None] = {}  # lately removed, oldest first
         self._flaps: deque[bool] = deque(maxlen=FLAP_WINDOW)
         self._made: dict[Key, tuple[Peer, ...]] = {}
@@ -83,7 +104,7 @@ class _Scope:
         """True if the members changed."""
         if part.negative:
             return self._nobody(part, now)
-        self._empty_answers = 0
+        self._emptiness.over()
         self.recheck = False
         before = self.latest
         self.latest = part.members.keys()
@@ -117,7 +138,10 @@ class _Scope:
         return changed or (self.rdtype == SRV and before != self.latest)
 
     def _has_all_glue(self) -> bool:
-        return self.rdtype != SRV or all(d is None or d.addresses is not None for d in self.members.values())
+        family = self._settings.family
+        return self.rdtype != SRV or not any(
+            d is not None and (not d.addresses.all or d.addresses.lacks(family)) for d in self.members.values()
+        )
 
     @property
     def flapping(self) -> bool:
@@ -131,10 +155,10 @@ class _Scope:
         suspects = (key[0] for key, absence in self._absent.items() if absence.answers >= SUSPECT_AFTER)
         return sorted({target for target in suspects if isinstance(target, str)})
 
-    def verified(self, target: str, addresses: tuple[bytes, ...]) -> bool:
+    def verified(self, target: str, addresses: Addresses) -> bool:
         """What the suspect's own name has: NXDOMAIN and NODATA remove it, addresses are where it is now."""
         keys = [key for key in self._absent if key[0] == target]
-        if not addresses:
+        if not addresses.all:
             return self._remove(keys)
         moved: dict[Key, Detail | None] = {}
         for key in keys:
@@ -162,8 +186,8 @@ class _Scope:
                 old = old_members.get(key)
                 if detail is None or old is None or detail is old:
                     continue
-                if detail.addresses is None:  # glue was not to be had: what is known stays
-                    detail = detail._replace(addresses=old.addresses)
+                if None in detail.addresses:  # glue was not to be had: what is known stays
+                    detail = detail._replace(addresses=_known(detail.addresses, old.addresses))
                 if detail != old:
                     members[key] = detail
         if members:
@@ -228,17 +252,7 @@ class _Scope:
     def _nobody(self, part: Part, now: float) -> bool:
         """NXDOMAIN or NODATA: believed at once only where nobody was; else when it lasts."""
         self.grew = self.recheck = False
-        if not self.members:
-            return False
-        grace = self._settings.empty_grace
-        if grace == 0 and part.has_soa:
-            return self.clear()
-        if self._empty_answers == 0:
-            self._empty_since = now
-        self._empty_answers += 1
-        if self._empty_answers >= EMPTY_ANSWERS and now - self._empty_since >= (grace or NO_SOA_GRACE):
-            return self.clear()
-        return False
+        return bool(self.members) and self._emptiness.believed(now, part.has_soa) and self.clear()
 
     def _remove(self, keys: Collection[Key]) -> bool:
         if not keys:
@@ -262,7 +276,7 @@ class _Scope:
         for key, detail in self.members.items():
             peers = made.get(key)
             if peers is None or made_of[key] != detail:
-                peers = _peers_of(key, detail, port, self._settings.family == "auto")
+                peers = _peers_of(key, detail, port, self._settings.family)
             self._made[key] = peers
         found = list(chain.from_iterable(self._made.values()))
         if self.rdtype != SRV or len({peer.endpoint for peer in found}) == len(found):
@@ -299,6 +313,7 @@ class Membership:
         self.due = now
         self.error: DiscoveryError | None = None
         self.failures = self.consecutive_failures = self.lookups = self.queries = 0
+        self.given_up = False  # the peers were removed by `max_stale`
         self.answered_at: float | None = None
         self.believed_at: float | None = None
         self._settings = settings
@@ -306,6 +321,8 @@ class Membership:
         self._rng = rng
         self._backoff = backoff
         self._scopes: dict[int, _Scope] = {}
+        self._name: str | None = None  # whose answer the members came by
+        self._rival = _Emptiness(settings.empty_grace)
         self._held = NOTHING_HELD
         self._whole = False
         self._fresh_until = inf
@@ -316,27 +333,33 @@ class Membership:
 
     def answered(self, answer: Answer, now: float) -> bool:
         """Take a valid answer in; true if the peers may have changed."""
-        if (crowd := sum(self._scope(p.rdtype).crowd(p, now) for p in answer.parts)) > self._settings.max_peers:
-            self.failed(
-                LookupFailed(f"{answer.name}: {crowd} peers are more than max_peers={self._settings.max_peers}"), now
-            )
+        others = answer.rival.parts if answer.rival is not None else ()
+        most = self._settings.max_peers
+        if (crowd := max(self._crowd(answer.parts, now), self._crowd(others, now))) > most:
+            self.failed(LookupFailed(f"{answer.name}: {crowd} peers are more than max_peers={most}"), now)
             return False
         self.consecutive_failures = 0
         self.error = LookupFailed(answer.warning) if answer.warning else None
         self.answered_at = now
-        changed = False
+        changed = replaced = False
         for part in answer.parts:
             scope = self._scope(part.rdtype)
             changed |= scope.apply(part, now)
             if part.negative and scope.members:
                 self.error = LookupFailed(
-                    f"{answer.name}: {answer.server} says {'NXDOMAIN' if part.nxdomain else 'NODATA'}; the peers stay "
+                    f"{answer.name}: {answer.source} says {'NXDOMAIN' if part.nxdomain else 'NODATA'}; the peers stay "
                     f"until that has lasted for empty_grace={self._settings.empty_grace:g} s"
                 )
-            elif part.negative and answer.instead is not None:
-                changed |= self._scope(answer.instead.rdtype).apply(answer.instead, now)
+            elif part.negative:
+                replaced |= self._take(answer.instead, now)
         for target, addresses in answer.verified.items():
             changed |= self._scope(SRV).verified(target, addresses)
+        if self._members():
+            self._name = answer.name
+        if answer.rival is None:
+            self._rival.over()
+        else:
+            replaced |= self._displaced(answer.name, answer.rival, now)
         self._whole = answer.whole and all(scope.complete for scope in self._scopes.values() if scope.members)
         if any(scope.flapping for scope in self._scopes.values()):
             self.error = LookupFailed(
@@ -344,12 +367,34 @@ class Membership:
                 f'if so, use answers="sample"'
             )
         self._schedule(answer, now)
-        if not (self._members() and all(part.negative for part in answer.parts)):
+        if replaced or not (self._members() and all(part.negative for part in answer.parts)):
             self.believed_at = now
+            self.given_up = False
             self._fresh_until = self.due + self._settings.timeout
-            if self._settings.max_stale is not None:  # not before the next refresh had a chance
+            if self._settings.max_stale is not None:  # one shorter than min_ttl still leaves a refresh its chance
                 self._expires = max(now + self._settings.max_stale, self.due + self._chance())
+        return changed or replaced
+
+    def _take(self, parts: Iterable[Part], now: float) -> bool:
+        changed = False
+        for part in parts:
+            changed |= self._scope(part.rdtype).apply(part, now)
         return changed
+
+    def _displaced(self, name: str, rival: Rival, now: float) -> bool:
+        """Another name of the search list has peers. For the name that is held that is emptiness: it has to last."""
+        has_soa = all(part.has_soa for part in rival.parts if part.negative)
+        if self._members() and not self._rival.believed(now, has_soa):
+            self.error = LookupFailed(
+                f"{rival.name} has peers, too; those of {name} stay until that has lasted for "
+                f"empty_grace={self._settings.empty_grace:g} s"
+            )
+            return False
+        self._rival.over()
+        for scope in self._scopes.values():
+            scope.clear()
+        self._name = rival.name
+        return self._take(rival.parts, now) or True
 
     def failed(self, error: LookupFailed, now: float) -> None:
         """No usable answer: nothing changes but when to ask next."""
@@ -361,10 +406,11 @@ class Membership:
 
     def expired(self, now: float) -> bool:
         """Apply `max_stale`; true if the peers may have changed."""
-        if now < self._expires_at():
+        if now < self.expires_at:
             return False
         for scope in self._scopes.values():
             scope.clear()
+        self.given_up = True
         self.error = LookupFailed(f"no believable answer for max_stale={self._settings.max_stale:g} s")
         return True
 
@@ -373,7 +419,7 @@ class Membership:
     @property
     def wakes_at(self) -> float:
         """When there is something to do: a lookup is due, or `max_stale` is over."""
-        return min(self.due, self._expires_at())
+        return min(self.due, self.expires_at)
 
     @property
     def sampling(self) -> bool:
@@ -399,9 +445,9 @@ class Membership:
         for scope in self._scopes.values():
             if scope.members:
                 suspects = tuple(scope.suspects)
-                if held.members is not scope.members or held.verify != suspects:
+                if held.members is not scope.members or held.verify != suspects or held.name != self._name:
                     ports = frozenset(key[1] for key in scope.members if isinstance(key, tuple))
-                    self._held = held = Held(scope.rdtype, ports, suspects, scope.members)
+                    self._held = held = Held(scope.rdtype, ports, suspects, scope.members, self._name)
                 return held
         return NOTHING_HELD
 
@@ -414,7 +460,7 @@ class Membership:
 
     def _schedule(self, answer: Answer, now: float) -> None:
         settings = self._settings
-        scopes = [self._scopes[part.rdtype] for part in answer.parts]
+        scopes = [self._scope(part.rdtype) for part in answer.parts]
         if any(scope.grew and not scope.complete and scope.rdtype != SRV for scope in scopes):
             self._samples += 1
             if self._samples < SAMPLES_PER_REFRESH:
@@ -436,11 +482,16 @@ class Membership:
         assert self._settings.max_stale is not None
         return min(self._settings.timeout, self._settings.max_stale / 2)
 
-    def _expires_at(self) -> float:
+    @property
+    def expires_at(self) -> float:
+        """When `max_stale` is over for the members."""
         return self._expires if self._members() else inf
 
     def _members(self) -> bool:
         return any(scope.members for scope in self._scopes.values())
+
+    def _crowd(self, parts: Iterable[Part], now: float) -> int:
+        return sum(self._scope(part.rdtype).crowd(part, now) for part in parts)
 
     def _scope(self, rdtype: int) -> _Scope:
         if rdtype not in self._scopes:
@@ -448,23 +499,30 @@ class Membership:
         return self._scopes[rdtype]
 
 
-def _peers_of(key: Key, detail: Detail | None, port: int | None, prefer_v4: bool) -> tuple[Peer, ...]:
+def _known(new: Addresses, old: Addresses) -> Addresses:
+    return Addresses(old.v4 if new.v4 is None else new.v4, old.v6 if new.v6 is None else new.v6)
+
+
+def _peers_of(key: Key, detail: Detail | None, port: int | None, family: Family) -> tuple[Peer, ...]:
     if isinstance(key, bytes):
         return (Peer(address_text(key), port),)
     assert detail is not None
     target, port = key
+    hostname = target if literal_target(target) is None else None
     return tuple(
-        Peer(addresses[0], port, target, priority=detail.priority, weight=detail.weight, addresses=addresses)
-        for addresses in _addresses(detail.addresses or (), prefer_v4)
+        Peer(addresses[0], port, hostname, priority=detail.priority, weight=detail.weight, addresses=addresses)
+        for addresses in _addresses(detail.addresses, family)
     )
 
 
-def _addresses(packed: Iterable[bytes], prefer_v4: bool) -> list[tuple[str, ...]]:
-    """One target's addresses, a tuple per peer: one IPv4 and one IPv6 are one peer, several of a family several."""
-    texts = {4: [], 16: []}  # type: dict[int, list[str]]
-    for address in packed:
-        texts[len(address)].append(address_text(address))
-    v4, v6 = texts[4], texts[16]
+def _addresses(known: Addresses, family: Family) -> list[tuple[str, ...]]:
+    """One target's addresses, a tuple per peer: one IPv4 and one IPv6 are one peer, several of a family several.
+
+    Where IPv4 is still to be asked for, there is no peer: its endpoint would change when the IPv4 address is known.
+    """
+    if known.v4 is None and family != "ipv6":
+        return []
+    v4, v6 = ([address_text(packed) for packed in found or ()] for found in known)
     if len(v4) == len(v6) == 1:
         return [(v4[0], v6[0])]
-    return [(address,) for address in (v4 if v4 and prefer_v4 else v4 + v6)]
+    return [(address,) for address in (v4 if v4 and family == "auto" else v4 + v6)]

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias, overload
 from .errors import DiscoveryError
 
 Endpoint: TypeAlias = tuple[str, int | None]
-State: TypeAlias = Literal["starting", "fresh", "stale", "empty", "closed"]
+State: TypeAlias = Literal["starting", "fresh", "stale", "empty", "expired", "closed"]
 
 
 def canonical_address(text: str) -> str:
@@ -330,9 +330,10 @@ class Change:
 class Status:
     """How trustworthy the set is right now, and how much work it took. Times in seconds.
 
-    `state`: "starting" (no answer yet), "fresh", "stale" (a refresh is overdue by one whole attempt), "empty"
-    (DNS says nobody is there, and it is believed), "closed". `error` is the last failure or warning, None once all
-    is well. `age` counts from the last believed answer. `complete` is false while answers are cut short or samples.
+    `state`: "starting" (no answer yet), "fresh", "stale" (a refresh is overdue by one whole attempt), "empty" (DNS says
+    that there are no peers, and it is believed), "expired" (`max_stale` is over, so the peers were removed), "closed".
+    `error` is the last failure or warning, None once all is well. `age` counts from the last believed answer.
+    `complete` is false while answers are cut short or samples.
     """
 
     state: State

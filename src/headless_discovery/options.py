@@ -43,6 +43,7 @@ class OneShot(TypedDict, total=False):
     zone: str | None
     zone_policy: Literal["prefer", "pin"]
     resolv_conf: str | None
+    hosts: str | None
 
 
 def build(
@@ -67,6 +68,7 @@ def build(
     zone: str | None,
     zone_policy: Literal["prefer", "pin"],
     resolv_conf: str | None,
+    hosts: str | None = "/etc/hosts",
     seed: int | None,
     notify: Callable[[], None],
     deliver: Callable[[list[Watcher]], None],
@@ -76,6 +78,7 @@ def build(
     settings = Settings.of(
         nameservers=nameservers,
         resolv_conf=resolv_conf,
+        hosts=hosts,
         allow_networks=allow_networks,
         family=family,
         tcp=tcp,

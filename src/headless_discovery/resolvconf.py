@@ -19,6 +19,7 @@ class ResolvConf:
     servers: tuple[Server, ...]
     search: tuple[str, ...] = ()
     ndots: int = 1
+    use_vc: bool = False  # TCP from the start
 
     def is_absolute(self, name: str) -> bool:
         """A name that ends in a search suffix of two or more labels is whole already: one query, not one a suffix."""
@@ -41,13 +42,14 @@ def read(path: str) -> ResolvConf:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:  # a comment may be in any encoding
             lines = [line.split() for line in file]
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: "\0" in the path
+        why = error.strerror if isinstance(error, OSError) else error
         raise LookupFailed(
-            f"{path} cannot be read ({error.strerror}): give nameservers=, or resolv_conf= with another file"
+            f"{path} cannot be read ({why}): give nameservers=, or resolv_conf= with another file"
         ) from None
     named: list[str] = []
     search = [socket.gethostname().partition(".")[2]]
-    ndots = 1
+    ndots, use_vc = 1, False
     for keyword, *words in filter(None, lines):
         if keyword == "nameserver" and words:
             named.append(words[0])
@@ -58,14 +60,16 @@ def read(path: str) -> ResolvConf:
                 if word.startswith("ndots:"):
                     with suppress(ValueError):
                         ndots = min(max(int(word[6:]), 0), MAX_NDOTS)
+                elif word == "use-vc":
+                    use_vc = True
     servers: list[Server] = []
     for text in named or ["127.0.0.1"]:
-        with suppress(TargetError):  # scoped or malformed; the others still serve
+        with suppress(TargetError):  # malformed; the others still serve
             servers.append(parse_server(text))
     if not servers:
         raise LookupFailed(f"{path} has no usable nameserver line: give nameservers=")
     suffixes = (normal_name(suffix) for suffix in search if is_name(suffix))
-    return ResolvConf(tuple(dict.fromkeys(servers)), tuple(dict.fromkeys(suffixes)), ndots)
+    return ResolvConf(tuple(dict.fromkeys(servers)), tuple(dict.fromkeys(suffixes)), ndots, use_vc)
 
 
 class ResolvConfFile:
@@ -81,13 +85,13 @@ class ResolvConfFile:
         try:
             stat = os.stat(self._path)
             stamp: tuple[int, ...] = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
-        except OSError:
+        except (OSError, ValueError):
             stamp = ()
         if stamp != self._stamp or self._conf is None:
             try:
                 self._conf = read(self._path)
+                self._stamp = stamp  # only now: what could not be read is tried again
             except LookupFailed:
                 if self._conf is None:
                     raise
-            self._stamp = stamp
         return self._conf

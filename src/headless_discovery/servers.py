@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from .answer import Detail, Members, Rdtype
+from .answer import Members, Rdtype
 from .errors import LookupFailed
 from .message import (
+    AAAA,
     BADVERS,
     CNAME,
     FORMERR,
     NOERROR,
     NXDOMAIN,
     RCODE_NAMES,
+    REFUSED,
+    SRV,
     TYPE_NAMES,
+    A,
     Message,
     Srv,
     WireError,
@@ -50,39 +54,67 @@ class Exchange:
         return self.query.read(data)
 
 
-@dataclass(slots=True)
+class Refused(LookupFailed):
+    """Every server that was asked said REFUSED: it does not serve this name, which says nothing of other names."""
+
+
 class Services:
-    """What the SRV records of the last answer came to, so that the same answer need not be understood again. All
-    their targets have addresses.
+    """What the SRV records of the last answer came to, so that the same answer need not be understood again. Nothing
+    is missing in it, and no two targets have an address in common.
     """
 
-    server: Server
-    records: Sequence[Srv]
-    members: Members
+    __slots__ = ("_known", "_size", "members", "records", "server")
 
-    def without_glue(self, records: Sequence[Srv], glue: Mapping[str, list[bytes]]) -> list[Detail] | None:
-        """Who has no glue in an answer that says the same of all others; None if it says something else.
+    def __init__(self, server: Server, records: Sequence[Srv], members: Members, size: int | None) -> None:
+        self._size = size  # octets, where one family alone is of interest
+        self.server = server
+        self.records = records
+        self.members = members
+        # As message.glue has them.
+        self._known = {key[0]: list(d.addresses.all) for key, d in members.items() if d and isinstance(key, tuple)}
 
-        The records may be in any order.
+    @classmethod
+    def unambiguous(cls, server: Server, records: Sequence[Srv], members: Members, size: int | None) -> Services | None:
+        services = cls(server, records, members, size)
+        addresses = [address for known in services._known.values() for address in known]
+        return services if len(set(addresses)) == len(addresses) else None
+
+    def unconfirmed(self, records: Sequence[Srv], message: Message) -> list[bytes] | None:
+        """The addresses that an answer does not show, where all that it shows is the same; None if something differs.
+
+        The records, and those of one target, may be in any order.
         """
         if records != self.records and set(records) != set(self.records):
             return None
-        lacking: list[Detail] = []
-        for (target, _), detail in cast(Mapping[tuple[str, int], Detail], self.members).items():
-            addresses = glue.get(target)
-            if addresses is None:
-                lacking.append(detail)
-            elif tuple(addresses) != detail.addresses:
-                return None
+        glue, truncated = message.glue, message.truncated
+        lacking: list[bytes] = []
+        for target, known in self._known.items():
+            shown = glue.get(target)
+            if shown is None:
+                lacking += known
+            elif shown != known:
+                if self._size is not None:
+                    shown = [address for address in shown if len(address) == self._size]
+                rest = set(known).difference(shown)
+                if len(known) - len(rest) != len(set(shown)):
+                    return None  # an address that is new
+                sizes = {len(address) for address in shown}
+                if not truncated and any(len(address) in sizes for address in rest):
+                    return None  # a whole RRset that lacks one
+                lacking += rest
         return lacking
 
 
 @dataclass(slots=True)
 class Memory:
-    """What lookups of one question learn for the next: of servers and names, forgotten when resolv.conf changes."""
+    """What lookups of one question learn for the next: of servers and names. Most is forgotten when resolv.conf
+    changes; `positive` is not, because new servers have to answer positively before they are believed.
+    """
 
     conf: ResolvConf | None = None
     name: str | None = None  # the candidate of the search list that hit
+    earlier_at: float = 0.0  # when the candidates before it are asked again
+    next_types_at: float = 0.0  # when NXDOMAIN does not keep the next record types from being asked for
     positive: Server | None = None  # gave the last positive answer
     good: Server | None = None  # answered last
     retry_first_at: float = 0.0
@@ -95,7 +127,8 @@ class Memory:
     def use(self, conf: ResolvConf) -> None:
         if conf is not self.conf and conf != self.conf:
             if self.conf is not None:
-                self.name = self.positive = self.good = None
+                self.name = self.good = None
+                self.earlier_at = 0.0
                 self.no_edns.clear()
                 self.tcp_until.clear()
             self.conf = conf
@@ -151,12 +184,16 @@ class Servers:
     def ask(self, name: str, rdtype: Rdtype) -> Task[Reply]:
         """All servers once, those that were silent once more. Raises `LookupFailed` that tells what each one did.
 
-        NXDOMAIN and NODATA count from the server that gave the last positive answer, or from every server.
+        NXDOMAIN and NODATA count from the server that gave the last positive answer, and before there was one from the
+        first in the configuration; or from every server. A fallback server alone knows nothing of the cluster.
         """
+        if not self._conf.servers:
+            raise LookupFailed(f"{name} {TYPE_NAMES[rdtype]}: there is no DNS server to ask")
         silent = self._servers()
         problems: dict[Server, str] = {}
         negatives: list[Reply] = []
-        trusted = self._memory.positive
+        refused: set[Server] = set()
+        trusted = self._memory.positive or self._conf.servers[0]
         for attempt, wait in enumerate(ATTEMPTS):
             for server in list(silent):
                 try:
@@ -166,6 +203,8 @@ class Servers:
                         problems[server] = str(failure)
                     if not failure.timed_out:
                         silent.remove(server)
+                    if failure.rcode == REFUSED:
+                        refused.add(server)
                     continue
                 silent.remove(server)
                 problems.pop(server, None)
@@ -173,14 +212,18 @@ class Servers:
                     self._answered(server)
                     return reply
                 negatives.append(reply)
-                if trusted in (None, server) or len(negatives) == len(self._conf.servers):
+                if server == trusted or len(negatives) == len(self._conf.servers):
                     self._answered(server)
                     return reply
         said = "; ".join(f"{server} {problem}" for server, problem in problems.items())
         if negatives:
             told = ", ".join(f"{reply.server} says there are none" for reply in negatives)
-            raise LookupFailed(f"{name} {TYPE_NAMES[rdtype]}: {told}, but {said}")
-        raise LookupFailed(f"{name} {TYPE_NAMES[rdtype]}: {said}")
+            raise LookupFailed(
+                f"{name} {TYPE_NAMES[rdtype]}: {told}, but {said} (that there are none counts from {trusted}, or from "
+                "all servers)"
+            )
+        failed = Refused if refused.issuperset(self._conf.servers) else LookupFailed
+        raise failed(f"{name} {TYPE_NAMES[rdtype]}: {said}")
 
     def _answered(self, server: Server) -> None:
         memory = self._memory
@@ -213,10 +256,12 @@ class Servers:
                         f"{self._settings.max_peers}; the set stays as it is"
                     )
                 return Reply(server, tcp, message, found.values, min(ttl, found.ttl))
+            elif name != asked and (message.truncated or message.soa is None):
+                continue  # the chain leads out of what this server put into the message
             elif message.truncated:
                 raise ExchangeFailed("cut its answer down to nothing (TC)")
-            elif message.soa is None and name != asked:
-                continue  # the chain leads out of what this server put into the message
+            elif foreign := [owner for owner, kind in message.answer if kind in (A, AAAA, SRV) and owner != name]:
+                raise ExchangeFailed(f"answers for another name ({foreign[0]})")
             if message.soa is None:
                 return Reply(server, tcp, message, (), NO_SOA_TTL)
             return Reply(server, tcp, message, (), float(max(1, min(*message.soa, 10))))
@@ -229,12 +274,13 @@ class Servers:
         key = (name, rdtype)
         edns = server not in memory.no_edns
         tcp_failure: ExchangeFailed | None = None
-        if settings.tcp == "always" or (settings.tcp == "auto" and memory.tcp_until.get(key, 0.0) > self._steps.now):
+        always = settings.tcp == "always" or (settings.tcp == "auto" and self._conf.use_vc)
+        if always or (settings.tcp == "auto" and memory.tcp_until.get(key, 0.0) > self._steps.now):
             try:
                 return True, (yield from self._over_tcp(server, name, rdtype, edns))
             except ExchangeFailed as failure:
                 memory.tcp_until.pop(key, None)
-                if settings.tcp == "always":
+                if always:
                     raise
                 tcp_failure = failure
         # Some middleboxes drop what has EDNS without a word, so the second attempt goes without it.
@@ -286,7 +332,8 @@ class Servers:
 def check(message: Message) -> None:
     """Raises `ExchangeFailed` for rcodes that say nothing about the name, and for lame servers."""
     if message.rcode not in (NOERROR, NXDOMAIN):
-        raise ExchangeFailed(f"said {RCODE_NAMES.get(message.rcode, f'rcode {message.rcode}')}")
+        said = RCODE_NAMES.get(message.rcode, f"rcode {message.rcode}")
+        raise ExchangeFailed(f"said {said}", rcode=message.rcode)
     if message.rcode == NOERROR and not message.answer and message.soa is None and not message.truncated:
         if message.has_ns:
             raise ExchangeFailed("only referred to other servers (lame)")

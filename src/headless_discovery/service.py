@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Callable, Iterable
 from functools import partial
+from math import inf
 from typing import NamedTuple, Protocol, TypeAlias
 
 from .answer import Answer
@@ -24,9 +25,10 @@ from .pickers import Pickers
 from .settings import Settings
 from .target import Question, Target
 from .ticks import Handle
-from .transport import own_addresses
+from .transport import is_own_address
 from .watchers import Watcher, Watchers
 
+MAX_ASKED = 10_000  # addresses of which it is remembered whether they are this process's own
 MIN_PAUSE = 0.1  # seconds between two lookups of one name after a failure, however often refresh() is called
 
 Backoff: TypeAlias = Callable[[int, LookupFailed], float]
@@ -163,7 +165,6 @@ class Service:
         self._pickers = Pickers(strategy, target.text, self._built)
         self._backoff = backoff
         self._exclude_self = exclude_self
-        self._own: frozenset[str | Endpoint] | None = None
         self._rng = rng
         self._notify = notify
         self._deliver = deliver
@@ -244,7 +245,7 @@ class Service:
         for name in self._names:
             name.asking, name.in_flight, name.timer = None, False, None
             name.waiting.clear()
-            name.asker = host.askers.get(name.question, self.settings)
+            name.asker = host.askers.get(name.question, self.settings, name.asker)
             name.membership.due = host.time() + self._rng.uniform(0, 0.5)
             self._sleep(name)
         if isinstance(self.live, Live) and self.live.peers:  # or every worker goes on with the same next peer
@@ -274,12 +275,15 @@ class Service:
         if isinstance(self.live, Closed):
             return
         now = self._host.time()
-        if name.membership.expired(now):
+        membership = name.membership
+        if membership.expired(now):
             self._swap()
-        if now >= name.membership.due and not name.in_flight:
+        if now >= membership.due and not name.in_flight:
             name.in_flight, name.asked_at = True, now
-            asking = name.asker.ask(name.membership.held(), partial(self._ended, name))
+            asking = name.asker.ask(membership.held(), partial(self._ended, name))
             name.asking = asking if name.in_flight else None
+            if name.in_flight and membership.expires_at < inf:  # `max_stale` may be over before the lookup is
+                name.timer = self._host.call_at(membership.expires_at, partial(self._wake, name))
         elif not name.in_flight:
             self._sleep(name)
 
@@ -348,14 +352,7 @@ class Service:
             self.live = Live(peers, picker)
 
     def _others(self, peers: list[Peer]) -> list[Peer]:
-        if self._own is None:
-            self._own = self._exclude_self.resolve(
-                lambda: [s for name in self._names for s in name.asker.conf().servers]
-            )
-        own = self._own
-        if not own:
-            return peers
-        return [p for p in peers if p.endpoint not in own and not any(address in own for address in p.addresses)]
+        return [peer for peer in peers if not self._exclude_self.excludes(peer)] if self._exclude_self else peers
 
     # From anywhere.
 
@@ -366,6 +363,8 @@ class Service:
             state = "closed"
         elif isinstance(live, Starting):
             state = "starting"
+        elif not live.peers and any(m.given_up for m in memberships):
+            state = "expired"
         elif any(m.stale(now) for m in memberships):
             state = "stale"
         else:
@@ -389,23 +388,44 @@ class Service:
 
 
 class ExcludeSelf:
-    """`exclude_self=`: True (`$POD_IP`, or the address this host sends from), or addresses and "host:port"s."""
+    """`exclude_self=`: True (`$POD_IP`, `$POD_IPS`, or the peer whose address the route to it starts from), or
+    addresses and "host:port"s.
+    """
 
-    def __init__(self, option: bool | str | Iterable[str]) -> None:
-        self._auto = option is True
+    def __init__(self, option: bool | str | Iterable[str], is_own: Callable[[str], bool] = is_own_address) -> None:
         listed = [] if isinstance(option, bool) else [option] if isinstance(option, str) else list(option)
-        self._own = frozenset(map(_own_endpoint, listed))
+        self._auto = option is True
+        self._own: frozenset[str | Endpoint] | None = None if self._auto else frozenset(map(_own_endpoint, listed))
+        self._is_own = is_own
+        self._asked: dict[str, bool] = {}  # by the route, while that is how to know
 
-    def resolve(self, servers: Callable[[], Iterable[object]]) -> frozenset[str | Endpoint]:
-        if not self._auto:
-            return self._own
-        told = f"{os.environ.get('POD_IPS', '')},{os.environ.get('POD_IP', '')}"
-        found = {text.strip() for text in told.split(",") if text.strip()}
-        try:
-            return frozenset(map(canonical_address, found or own_addresses(servers())))  # type: ignore[arg-type]
-        except (ValueError, LookupFailed) as error:
-            log.warning("exclude_self=True: own address not known: %s", error)
-            return frozenset()
+    def __bool__(self) -> bool:
+        return self._auto or bool(self._own)
+
+    def excludes(self, peer: Peer) -> bool:
+        if self._own is None:
+            self._own = told_addresses()
+        if self._own or not self._auto:
+            return peer.endpoint in self._own or any(address in self._own for address in peer.addresses)
+        return any(map(self._is_at, peer.addresses))
+
+    def _is_at(self, address: str) -> bool:
+        found = self._asked.get(address)
+        if found is None:
+            if len(self._asked) > MAX_ASKED:
+                self._asked.clear()
+            found = self._asked[address] = self._is_own(address)
+        return found
+
+
+def told_addresses() -> frozenset[str]:
+    """What the downward API says in `$POD_IPS` and `$POD_IP`."""
+    told = f"{os.environ.get('POD_IPS', '')},{os.environ.get('POD_IP', '')}"
+    try:
+        return frozenset(canonical_address(text.strip()) for text in told.split(",") if text.strip())
+    except ValueError as error:
+        log.warning("exclude_self=True: $POD_IP is not read: %s", error)
+        return frozenset()
 
 
 def _own_endpoint(text: str) -> str | Endpoint:

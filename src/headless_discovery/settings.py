@@ -44,6 +44,7 @@ class Settings:
     answers: Answers = "all"
     max_peers: int = 10_000
     allow_networks: tuple[IPv4Network | IPv6Network, ...] | None = None
+    hosts: str | None = "/etc/hosts"
 
     def __post_init__(self) -> None:
         _one_of("family", self.family, ("auto", "ipv4", "ipv6", "any"))
@@ -65,12 +66,14 @@ class Settings:
         nameservers: Iterable[str] | None,
         resolv_conf: str | None,
         allow_networks: Iterable[str] | None,
+        hosts: str | None = "/etc/hosts",
         **options: Any,
     ) -> Settings:
         """From what the user wrote; `options` are the fields that need no reading."""
         return cls(
             nameservers=parse_servers(nameservers),
             resolv_conf="/etc/resolv.conf" if resolv_conf is None else str(resolv_conf),
+            hosts=None if hosts is None else str(hosts),
             allow_networks=None if allow_networks is None else parse_networks(allow_networks),
             **options,
         )

@@ -23,10 +23,14 @@ IN_FLIGHT = 10  # tasks of a list that run at the same time
 
 
 class ExchangeFailed(Exception):
-    """Raised in the task that waits for an exchange. `timed_out`: nobody said anything; `asked`: nor was asked."""
+    """Raised in the task that waits for an exchange.
 
-    def __init__(self, problem: str, *, timed_out: bool = False, asked: bool = True) -> None:
+    `timed_out`: no reply came in time. `asked`: False if the question was never sent. `rcode`: what the reply said.
+    """
+
+    def __init__(self, problem: str, *, timed_out: bool = False, asked: bool = True, rcode: int | None = None) -> None:
         super().__init__(problem)
+        self.rcode = rcode
         self.timed_out = timed_out
         self.asked = asked
 

@@ -61,6 +61,7 @@ class HeadlessService:
         zone: str | None = None,
         zone_policy: Literal["prefer", "pin"] = "prefer",
         resolv_conf: str | None = None,
+        hosts: str | None = "/etc/hosts",
         seed: int | None = None,
     ) -> None:
         self._signal = Signal(io)
@@ -85,6 +86,7 @@ class HeadlessService:
             zone=zone,
             zone_policy=zone_policy,
             resolv_conf=resolv_conf,
+            hosts=hosts,
             seed=seed,
             notify=self._signal.notify,
             deliver=deliver,

@@ -14,7 +14,7 @@ Records: TypeAlias = Literal["addresses", "srv", "auto"]
 
 
 class Server(NamedTuple):
-    """A DNS server: an IP literal and a port."""
+    """A DNS server: an IP literal, for IPv6 perhaps with a zone id (`fe80::1%eth0`), and a port."""
 
     address: str
     port: int = 53
@@ -259,8 +259,11 @@ def parse_server(text: str) -> Server:
     if not isinstance(text, str):
         wrong("must be a str such as '10.96.0.10' or '[::1]:53'")
     host, port = _split_port(text.strip(), f"name server {text}")
+    host, percent, zone = host.partition("%")
+    if percent and not (":" in host and zone and zone.isascii() and zone.isprintable() and " " not in zone):
+        wrong("only an IPv6 address has a zone id, such as fe80::1%eth0")
     try:
-        return Server(canonical_address(host), 53 if port is None else port)
+        return Server(canonical_address(host) + percent + zone, 53 if port is None else port)
     except ValueError:
         wrong("must be an IP address, with or without a port")
 

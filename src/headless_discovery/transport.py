@@ -6,8 +6,9 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from .connections import Connection, Connections, open_socket
+from .connections import Connection, Connections, open_socket, sockaddr
 from .message import Message, WireError
+from .model import canonical_address
 from .servers import TCP_CONNECT, Exchange
 from .steps import Steps
 from .target import Server
@@ -127,7 +128,7 @@ class _UDP(_Channel):
     def open(self) -> None:
         self._sock = sock = open_socket(self.exchange.server, socket.SOCK_DGRAM)
         # Connected: the kernel drops what comes from anybody else, and reports ICMP errors.
-        sock.connect(self.exchange.server)
+        sock.connect(sockaddr(self.exchange.server))
         sock.send(self.exchange.query.wire)
         self._host.add_reader(sock, self._readable)
         self._give_up_at(self.exchange.deadline, lambda: self._timed_out("(UDP)"))
@@ -226,8 +227,19 @@ def own_addresses(servers: Iterable[Server]) -> set[str]:
         family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
-                sock.connect(server)
+                sock.connect(sockaddr(server))
                 found.add(sock.getsockname()[0])
         except OSError:
             continue
     return found
+
+
+def is_own_address(address: str) -> bool:
+    """This host would send from this very address to it, so it is one of its own. No packet is sent."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((address, 9))
+            return canonical_address(sock.getsockname()[0].partition("%")[0]) == address
+    except (OSError, ValueError):
+        return False

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
+from headless_discovery import LookupFailed
 from headless_discovery.message import A
 from headless_discovery.testing import DNSServer
 from sansio import NS1, NS2, SVC, Client, Net, Watch, a_part, found, nxdomain
@@ -173,10 +176,13 @@ def restart(w: World) -> None:
 
 
 @row(
-    "NXDOMAIN from a server of which nothing is known, at the first lookup",
-    "Believed: there is nothing to lose",
+    "NXDOMAIN at the first lookup, from a fallback server and from the first one",
+    "The fallback's alone is no answer: the lookup fails. The first one's is believed",
     virtual=True,
 )
 def nxdomain_at_first() -> None:
     net = Net({NS1: lambda *_: None, NS2: lambda *_: nxdomain()})
+    with pytest.raises(LookupFailed, match="says there are none, but"):
+        Client(net).ask()
+    net.servers = {NS1: lambda *_: nxdomain(), NS2: lambda *_: None}
     assert Client(net).ask().parts[0].negative

@@ -42,7 +42,7 @@ class Lookups:
         results = (heard.result for all_of_one in self.heard.values() for heard in all_of_one)
         for part in (part for answer in results if isinstance(answer, Answer) for part in answer.parts):
             for key, detail in part.members.items():
-                addresses = (key,) if isinstance(key, bytes) else (detail.addresses or ()) if detail else ()
+                addresses = (key,) if isinstance(key, bytes) else detail.addresses.all if detail else ()
                 found.update(dict.fromkeys(addresses, int(part.ttl)))
         return [found.get(packed_address(peer.address)) for peer in peers]
 
@@ -69,7 +69,7 @@ class Lookups:
             several = f" in {len(all_of_one)} answers" if len(all_of_one) > 1 else ""
             queries = plural(sum(heard.queries for heard in all_of_one), "query", "queries")
             yield (
-                f"{_name(question, answer)}: {said}, from {answer.server} over {transport}{several}, "
+                f"{_name(question, answer)}: {said}, from {answer.source} over {transport}{several}, "
                 f"{queries}, {milliseconds(_seconds(all_of_one))}, "
                 f"{'complete' if _complete(answer) else 'incomplete'}"
             )
@@ -85,7 +85,7 @@ class Lookups:
                     "records": len(part.members),
                     "rcode": "NXDOMAIN" if part.nxdomain else "NOERROR",
                     "ttl": part.ttl,
-                    "server": str(answer.server),
+                    "server": answer.source,
                     "transport": "tcp" if answer.tcp else "udp",
                     "bytes": answer.size,
                     "answers": len(all_of_one),

@@ -25,7 +25,7 @@ from rich.text import Text
 from .. import LookupFailed, Peer, PeerSet, TargetError
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "bright_blue", "bright_red")
-STATES = {"fresh": "green", "stale": "yellow", "empty": "red", "starting": "cyan", "closed": "red"}
+STATES = {"fresh": "green", "stale": "yellow", "empty": "red", "expired": "red", "starting": "cyan", "closed": "red"}
 WIDE = 10_000  # columns, where there is no terminal: a line that is read by a program is not to be broken
 
 

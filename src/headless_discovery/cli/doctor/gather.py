@@ -17,10 +17,10 @@ from ...connections import Connections
 from ...errors import LookupFailed
 from ...membership import Membership
 from ...model import Peer, PeerSet
-from ...service import ExcludeSelf
+from ...service import told_addresses
 from ...settings import Settings
 from ...target import Question, Target
-from ...transport import Conversation
+from ...transport import Conversation, is_own_address, own_addresses
 from ..output import plural
 from .evidence import Connection, Evidence, Looked
 from .interview import Heard, Interview
@@ -66,7 +66,9 @@ async def _about(host: LoopHost, question: Question, settings: Settings, told: T
         looked, heard = await asyncio.gather(_look(host, asker, question, settings), _interview(host, interview))
     finally:
         host.askers.release(asker)
-    own = ExcludeSelf(True).resolve(lambda: conf.servers)
+    own = told_addresses() or own_addresses(conf.servers) | {
+        address for peer in looked.peers for address in peer.addresses if is_own_address(address)
+    }
     return Evidence(
         question,
         settings,
@@ -80,7 +82,7 @@ async def _about(host: LoopHost, question: Question, settings: Settings, told: T
         tuple(heard.repeats),
         heard.stray,
         looked,
-        frozenset(address for address in own if isinstance(address, str)),
+        frozenset(own),
     )
 
 

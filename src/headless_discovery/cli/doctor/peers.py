@@ -144,7 +144,7 @@ def lookup(e: Evidence, so_far: Sequence[Finding]) -> Iterator[Finding]:
             f"there are no peers behind {e.question}",
             "DNS has an answer, but nobody in it that can be used.",
             ("docs/kubernetes.md shows a Service that works",),
-            (Said(f"{outcome.server} answered for {outcome.name}"),),
+            (Said(f"{outcome.source} answered for {outcome.name}"),),
         )
     elif outcome.warning and not any(finding.level != "note" for finding in so_far):
         yield Finding(
@@ -158,7 +158,7 @@ def lookup(e: Evidence, so_far: Sequence[Finding]) -> Iterator[Finding]:
 
 
 def _answered(outcome: Answer) -> str:
-    return f"{outcome.server} answered for {outcome.name} by {'TCP' if outcome.tcp else 'UDP'}"
+    return f"{outcome.source} answered for {outcome.name} by {'TCP' if outcome.tcp else 'UDP'}"
 
 
 CHECKS = (connected, own)

@@ -242,7 +242,7 @@ def targets(e: Evidence) -> Iterator[Finding]:
         key[0]
         for part in outcome.parts
         for key, detail in part.members.items()
-        if isinstance(key, tuple) and detail is not None and not detail.addresses and key[0] not in told
+        if isinstance(key, tuple) and detail is not None and not detail.addresses.all and key[0] not in told
     ]
     if not without:
         return

@@ -137,7 +137,7 @@ def _summary(diagnosis: Diagnosis) -> str:
     if isinstance(outcome, LookupFailed):
         said = f"the lookup fails after {queries}"
     else:
-        by = f"{outcome.server} by {'TCP' if outcome.tcp else 'UDP'}, {outcome.size} bytes"
+        by = f"{outcome.source} by {'TCP' if outcome.tcp else 'UDP'}, {outcome.size} bytes"
         said = f"{count}: {queries}, {by}, TTL {outcome.ttl:g} s"
     return f"  {said}{connections}; {plural(len(e.asked), 'question')} for the checks"
 
