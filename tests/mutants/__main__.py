@@ -20,8 +20,8 @@ from .report import Score, page_with, read_reasons, write_survivors
 from .running import TestsFail, run
 
 TESTS = Path(__file__).resolve().parents[1]
-MODULES = ("membership", "lookup", "servers", "steps", "reader", "resolvconf")
-QUICK = ("membership", "lookup", "servers", "steps", "reader", "wire", "resolvconf")  # test_<one of these>*.py
+MODULES = ("membership", "lookup", "glue", "servers", "steps", "hosts", "reader", "resolvconf")
+QUICK = ("membership", "lookup", "glue", "servers", "steps", "hosts", "reader", "wire", "resolvconf")  # test_<this>*.py
 ENOUGH = 0.9
 
 
