@@ -12,7 +12,8 @@ def asking(*questions: str) -> Task[list[object]]:
     """Asks one after the other, and returns the replies."""
     replies: list[object] = []
     for question in questions:
-        replies.append((yield question))
+        reply = yield question
+        replies += [reply]
     return replies
 
 
