@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from headless_discovery.answer import Answer, Held
 from headless_discovery.membership import CHANCE, HABIT
 from headless_discovery.message import AAAA, SRV, A
-from headless_discovery.model import packed_address
 from sansio import SVC, Watch, a_part, answer, known, negative, srv_part
 
 WEB = [f"web-{i}.{SVC}" for i in range(10)]

@@ -114,7 +114,8 @@ class Answer:
 class Held:
     """What membership holds when it asks: the record type its members came by, their ports, targets to verify.
 
-    `members`: what is known of their addresses. `name`: the name that they came by. Askers that differ in nothing else share a lookup.
+    `members`: what is known of their addresses. `name`: the name that they came by. Askers that differ in nothing else
+    share a lookup.
     """
 
     rdtype: Rdtype | None = None

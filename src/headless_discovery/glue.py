@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from .answer import FAMILIES, SIZES, Addresses, Held, Key, Known, Rdtype
+from .answer import FAMILIES, SIZES, Addresses, Held, Known, Rdtype
 from .errors import LookupFailed
 from .message import AAAA, A
 from .model import address_in_label, address_text, packed_address
@@ -23,6 +23,7 @@ from .target import Server
 
 NOTHING_KNOWN, NONE = Addresses(), Addresses((), ())
 GLUE_BUDGET = 50  # single queries a refresh may take for addresses of SRV targets, and as many for suspects
+HEX = frozenset("0123456789abcdef-")  # what a name that spells an address begins with
 MANY = 10  # targets that show one family, for which the bare name is worth a query of the other
 
 
@@ -74,31 +75,37 @@ class Glue:
         self._left = GLUE_BUDGET
         self._bare: dict[tuple[str, Rdtype], _Bare] = {}
 
-    def find(
-        self, base: str, targets: Collection[str], ports: Iterable[Key], reply: Reply
-    ) -> Task[dict[str, Addresses]]:
-        """What is known of each target once the message, the bare name and the own names were asked. Never raises.
-
-        `ports`: the members that the targets stand for.
+    def find(self, base: str, members: Iterable[tuple[str, int]], reply: Reply) -> Task[dict[str, Addresses]]:
+        """What is known of each member's target once the message, the bare name and the own names were asked. Never
+        raises.
         """
-        held = self._held_addresses(ports)
-        shown: dict[str, Addresses] = {}
+        glue, holds = reply.message.glue, self._held.members
         found: dict[str, Addresses] = {}
-        asked: list[str] = []
-        for target in targets:
-            known = held.get(target, NOTHING_KNOWN)
-            seen = self._split(reply.message.glue.get(target, ()), reply.server)
-            confirmed = seen.v4 == (known.v4 or ()) and seen.v6 == (known.v6 or ())
-            if (literal := literal_target(target)) is not None:
+        held: dict[str, Addresses] = {}  # of the targets that are to be settled
+        shown: dict[str, Addresses] = {}
+        barred: set[tuple[str, Rdtype]] = set()
+        for key in members:
+            target, detail = key[0], holds.get(key)
+            if target in found:
+                continue
+            known = NOTHING_KNOWN if detail is None else detail.addresses
+            values = glue.get(target)
+            settled = known.v4 and (known.v6 is not None or self._family != "any")
+            if settled and values == list(known.all):
+                found[target] = known  # mostly, nothing is new
+            elif (literal := literal_target(target)) is not None:
                 found[target] = self._split((literal,), reply.server)
-            else:
-                found[target], shown[target] = known, seen
-                if not confirmed or known.lacks(self._family):
-                    asked.append(target)
+            else:  # who has no address may have got one meanwhile
+                found[target] = held[target] = known if known.v4 or known.v6 else NOTHING_KNOWN
+                shown[target] = seen = self._split(values or (), reply.server)
+                if values and self._usable.refused:  # shown, but not to be used: there is nothing to ask for
+                    for rdtype, size in SIZES.items():
+                        if not seen.get(rdtype) and any(len(packed) == size for packed in values):
+                            barred.add((target, rdtype))
         families = FAMILIES[self._family]
         for place, rdtype in enumerate(families):
             share = self._left // (len(families) - place if self._family == "any" else 1)
-            yield from self._settle(base, asked, rdtype, shown, held, found, share, reply.message.truncated)
+            yield from self._settle(base, rdtype, shown, barred, held, found, share, reply.message.truncated)
         return found
 
     def _split(self, addresses: Sequence[bytes], server: Server) -> Addresses:
@@ -113,21 +120,12 @@ class Glue:
         v4, v6 = (tuple(sorted({a for a in usable if len(a) == size})) for size in SIZES.values())
         return Addresses(v4, v6)
 
-    def _held_addresses(self, ports: Iterable[Key]) -> dict[str, Addresses]:
-        """Of targets that are members and have an address. Those that left may be back elsewhere."""
-        held: dict[str, Addresses] = {}
-        for key in ports:
-            detail = self._held.members.get(key)
-            if detail is not None and isinstance(key, tuple) and detail.addresses.all:
-                held.setdefault(key[0], detail.addresses)
-        return held
-
     def _settle(
         self,
         base: str,
-        targets: Sequence[str],
         rdtype: Rdtype,
         shown: Mapping[str, Addresses],
+        barred: Collection[tuple[str, Rdtype]],
         held: Mapping[str, Addresses],
         found: dict[str, Addresses],
         budget: int,
@@ -135,12 +133,15 @@ class Glue:
     ) -> Task[None]:
         """One family of all targets, into `found`."""
         open_, doubted = [], []
-        for target in targets:
+        for target, seen_all in shown.items():
             before = found[target]
             ours = before.get(rdtype)
-            if ours == () and before.v4 != held.get(target, NOTHING_KNOWN).v4:
+            if ours == () and before.v4 != held[target].v4:
                 ours = None  # the pod is another one, which may have both families
-            seen = shown[target].get(rdtype) or ()
+            if (target, rdtype) in barred:
+                found[target] = before.having(rdtype, ours or ())
+                continue
+            seen = seen_all.get(rdtype) or ()
             known, settled = _by_glue(ours, seen, truncated)
             found[target] = now = before.having(rdtype, known)
             if not settled and seen and known != ours:
@@ -159,7 +160,7 @@ class Glue:
         results = yield [self._own_name(target, rdtype) for target in to_ask]
         for target, result in zip(to_ask, results, strict=True):
             if isinstance(result, LookupFailed):
-                self.problem = str(result)
+                self.problem = min(self.problem or str(result), str(result))  # of several, always the same
             else:
                 found[target] = found[target].having(rdtype, result)
 
@@ -283,7 +284,7 @@ def literal_target(target: str) -> bytes | None:
 
 def _decoded(target: str, base: str) -> bytes | None:
     """The address that a dashed target under the service's own name spells."""
-    if not target.endswith("." + base) or target.count(".") != base.count(".") + 1:
+    if target[0] not in HEX or not target.endswith("." + base) or target.count(".") != base.count(".") + 1:
         return None
     address = address_in_label(target)
     return None if address is None else packed_address(address)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .answer import FAMILIES, NOTHING_HELD, SIZES, Addresses, Answer, Detail, Held, Key, Part, Rdtype, Rival
 from .errors import LookupFailed
@@ -21,6 +21,15 @@ from .settings import Settings
 from .steps import Steps, Task
 from .target import Question
 
+_STEPS: dict[str, Sequence[tuple[Rdtype, ...]]] = {
+    family: (rdtypes,) if family == "any" else tuple((rdtype,) for rdtype in rdtypes)
+    for family, rdtypes in FAMILIES.items()
+}
+_LADDERS = {
+    (records, family): {"addresses": (*steps,), "srv": ((SRV,),), "auto": ((SRV,), *steps)}[records]
+    for records in ("addresses", "srv", "auto")
+    for family, steps in _STEPS.items()
+}
 AGAIN = 30.0  # seconds until earlier names, and types behind an NXDOMAIN, are asked for once more
 EARLIER_TIMEOUT = 1.0  # seconds that this may take
 
@@ -37,7 +46,7 @@ class _Found(NamedTuple):
 
     @property
     def anybody(self) -> bool:
-        return bool(self.instead) or not all(part.negative for part in self.parts)
+        return bool(self.parts[0].members or self.instead) or any(part.members for part in self.parts[1:])
 
 
 class Lookup(Steps[Exchange, Message, Answer]):
@@ -77,32 +86,49 @@ class Lookup(Steps[Exchange, Message, Answer]):
 
     def _ask_by(self, deadline: float) -> None:
         self._servers = Servers(self._conf, self._settings, self._memory, self._rng, self, deadline)
-        self._glue = Glue(self._settings, self._servers, self._usable, self._rng, self._held)
+        self._known_glue: Glue | None = None
 
-    def _main(self) -> Task[Answer]:
-        try:
-            return (yield from self._by_name())
-        except Refused as error:
-            raise LookupFailed(str(error)) from None
+    @property
+    def _glue(self) -> Glue:
+        if self._known_glue is None:  # most lookups need none
+            self._known_glue = Glue(self._settings, self._servers, self._usable, self._rng, self._held)
+        return self._known_glue
+
+    def _ended(self, run: Any, outcome: Any) -> None:
+        if run.group is None and isinstance(outcome, Refused):
+            outcome = LookupFailed(str(outcome))  # the difference is nobody's business outside
+        super()._ended(run, outcome)
 
     # Names: the search walk.
 
-    def _by_name(self) -> Task[Answer]:
+    def _main(self) -> Task[Answer]:
         question, held, memory = self.question, self._held, self._memory
-        localhost = is_localhost(question.name)
-        if question.records == "srv" and localhost:
-            return self._answer(_Found(question.name, (Part(SRV, HOSTS_TTL, has_soa=True),), None))
-        if question.records == "addresses" or localhost:
-            found = self._by_hosts_file(held.name or question.name)
+        if self._local or question.records == "srv":
+            found = self._without_dns(held.name or question.name)
             if found is not None:
                 return self._answer(found)
-        names = [question.name] if question.absolute else self._conf.candidates(question.name)
-        if held.name is not None and held.name not in names:
-            names = [*names, held.name]  # the search list has changed; who is held is not gone by that
-        home = held.name or (memory.name if memory.name in names else None)
+        home = held.name or memory.name
         if home is None:
-            return (yield from self._walk(names))
-        return (yield from self._at_home(home, names))
+            return (yield from self._walk(self._names()))
+        found = yield from self._candidate(home)
+        verified = (yield from self._verified(found)) if held.verify else {}
+        anybody = found.anybody
+        remembered = memory.name == home
+        if remembered and anybody and self.now < memory.earlier_at:
+            return self._answer(found, verified)
+        return (yield from self._beside_home(found, verified, anybody, remembered))
+
+    def _without_dns(self, name: str) -> _Found | None:
+        localhost = is_localhost(self.question.name)
+        if self.question.records == "srv":
+            return _Found(name, (Part(SRV, HOSTS_TTL, has_soa=True),), None) if localhost else None
+        return self._by_hosts_file(name) if localhost or self.question.records == "addresses" else None
+
+    def _names(self) -> list[str]:
+        names = [self.question.name] if self.question.absolute else self._conf.candidates(self.question.name)
+        held = self._held.name
+        # The search list may have changed since; who is held is not gone by that.
+        return names if held is None or held in names else [*names, held]
 
     def _walk(self, names: Sequence[str]) -> Task[Answer]:
         """No name is known to be the one: the first that has somebody is.
@@ -128,7 +154,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
                         self._memory.name, self._memory.earlier_at = name, self.now + AGAIN
                     else:
                         self._warnings.append(f"{name} is used, because an earlier name failed: {failure}")
-                    return self._answer(found, (yield from self._verified(found)))
+                    return self._answer(found, (yield from self._verified(found)) if self._held.verify else {})
                 negatives.append(found)
         if failure is not None or not negatives:
             raise failure or refused[0]
@@ -138,22 +164,27 @@ class Lookup(Steps[Exchange, Message, Answer]):
             self._memory.name, self._memory.earlier_at = found.name, self.now + AGAIN
         return self._answer(found)
 
-    def _at_home(self, home: str, names: Sequence[str]) -> Task[Answer]:
-        """One name is known: it is held, or remembered. The ones before it are asked again now and then."""
-        memory = self._memory
-        found = yield from self._candidate(home)
-        if not found.anybody:
+    def _beside_home(
+        self, found: _Found, verified: Mapping[str, Addresses], anybody: bool, remembered: bool
+    ) -> Task[Answer]:
+        """One name is held, or remembered: what it has is found. The names before it are asked now and then, and win;
+        all others where it has nobody and it is not sure that it is the one.
+        """
+        memory, home, names = self._memory, found.name, self._names()
+        if not anybody:
             found = (yield from self._behind_nxdomain([found])) or found
-        remembered = memory.name == home
-        verified = yield from self._verified(found)
-        others = list(names[: names.index(home)] if remembered or found.anybody else (n for n in names if n != home))
-        if remembered and found.anybody and self.now < memory.earlier_at:
-            return self._answer(found, verified)
+            anybody = found.anybody
+        if home not in names:
+            others = names  # remembered only
+        elif remembered or anybody:
+            others = names[: names.index(home)]
+        else:
+            others = [name for name in names if name != home]
         memory.earlier_at = self.now + AGAIN
         other = yield from self._other(others)
-        if isinstance(other, LookupFailed) and not remembered and found.anybody:
+        if isinstance(other, LookupFailed) and anybody and not remembered:
             self._warnings.append(f"{home} is used, because an earlier name failed: {other}")
-        elif found.anybody:
+        elif anybody:
             memory.name = home
         if not isinstance(other, _Found):
             return self._answer(found, verified)
@@ -167,7 +198,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
         """The first of these names that has somebody, or why that is not known. It must not take long, nor fail: who is
         found already does not depend on it.
         """
-        servers, glue, warnings = self._servers, self._glue, list(self._warnings)
+        servers, glue, warnings = self._servers, self._known_glue, list(self._warnings)
         self._ask_by(min(self._deadline, self.now + EARLIER_TIMEOUT))
         other: _Found | LookupFailed | None = None
         for name in names:
@@ -181,7 +212,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
             if found.anybody:
                 other = found
                 break
-        self._servers, self._glue = servers, glue
+        self._servers, self._known_glue = servers, glue
         if not isinstance(other, _Found):
             self._warnings = warnings
         return other
@@ -231,14 +262,16 @@ class Lookup(Steps[Exchange, Message, Answer]):
             rival=rival,
             whole=found.whole,
             verified=verified or {},
-            warning="; ".join(dict.fromkeys(self._warnings)) or None,
+            warning="; ".join(dict.fromkeys(self._warnings)) if self._warnings else None,
         )
 
     def _verified(self, found: _Found) -> Task[Mapping[str, Addresses]]:
         """Where the suspects are that this answer does not show, by their own names."""
+        if not found.anybody:
+            return {}
         shown = {key[0] for part in found.parts for key in part.members}
-        suspects = [target for target in self._held.verify if target not in shown] if found.anybody else []
-        return (yield from self._glue.verify(suspects)) if suspects else {}
+        suspects = [target for target in self._held.verify if target not in shown]
+        return (yield from self._glue.verify(suspects))
 
     # Record types.
 
@@ -246,8 +279,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
         """All that one name of the search list says, `after` so many steps of the ladder."""
         first: _Found | None = None
         for step, rdtypes in enumerate(self._ladder()[after:], after + 1):
-            by_file = None if rdtypes == (SRV,) else self._by_hosts_file(name)
-            if by_file is not None:
+            if self._local and rdtypes != (SRV,) and (by_file := self._by_hosts_file(name)) is not None:
                 found = by_file
             elif len(rdtypes) == 1:
                 reply = yield from self._servers.ask(self._qname(name), rdtypes[0])
@@ -268,9 +300,9 @@ class Lookup(Steps[Exchange, Message, Answer]):
         """Record types to ask for, those of a step at once, the next step after a successful NODATA only; what is held
         comes first.
         """
-        families = FAMILIES[self._settings.family]
-        addresses = [families] if self._settings.family == "any" else [(rdtype,) for rdtype in families]
-        ladder = {"addresses": addresses, "srv": [(SRV,)], "auto": [(SRV,), *addresses]}[self.question.records]
+        ladder = _LADDERS[self.question.records, self._settings.family]
+        if self._held.rdtype is None or self._held.rdtype in ladder[0]:
+            return ladder
         return sorted(ladder, key=lambda rdtypes: self._held.rdtype not in rdtypes)
 
     def _both_families(self, name: str) -> Task[_Found]:
@@ -342,8 +374,8 @@ class Lookup(Steps[Exchange, Message, Answer]):
     def _srv_part(self, base: str, reply: Reply) -> Task[Part]:
         last = self._memory.services
         if last is not None and last.server == reply.server:
-            lacking = last.unconfirmed(reply.values, reply.message)
-            if lacking is not None and (not lacking or (yield from self._are_where_they_were(base, lacking))):
+            unseen = last.unconfirmed(reply.values, reply.message)
+            if unseen is not None and (not unseen or (yield from self._are_where_they_were(base, unseen))):
                 return Part(SRV, reply.ttl, last.members, complete=_srv_is_whole(reply))
         self._memory.services = None
         records = self._one_port_a_target([record for record in reply.values if record.target])
@@ -354,7 +386,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
             self._warnings.append(f"{base} is not headless: DNS gives its cluster IP, not its pods")
         targets = self._of_one_family(base, targets, reply)
         records = [record for record in records if record.target in targets]
-        found = yield from self._glue.find(base, targets, [(r.target, r.port) for r in records], reply)
+        found = yield from self._glue.find(base, [(r.target, r.port) for r in records], reply)
         if self._usable.refused and not any(addresses.all for addresses in found.values()):
             raise self._all_refused(base)
         unwanted = self._second_family(base, found)
@@ -365,17 +397,17 @@ class Lookup(Steps[Exchange, Message, Answer]):
         members: dict[Key, Detail | None] = {
             (r.target, r.port): Detail(r.priority, weights[r], found[r.target]) for r in records
         }
-        settled = not any(addresses.lacks(self._settings.family) for addresses in found.values())
-        if settled and not (unwanted or self._usable.refused or self._warnings):
+        lacking = any(addresses.lacks(self._settings.family) for addresses in found.values())
+        if not (lacking or unwanted or self._usable.refused or self._warnings or Services.ambiguous(members)):
             wanted = FAMILIES[self._settings.family]
             size = SIZES[wanted[0]] if len(wanted) == 1 else None
-            self._memory.services = Services.unambiguous(reply.server, reply.values, members, size)
+            self._memory.services = Services(reply.server, reply.values, members, size)
         return Part(SRV, reply.ttl, members, complete=_srv_is_whole(reply))
 
     def _warn_of_gaps(self, base: str, records: Sequence[Srv], found: Mapping[str, Addresses]) -> None:
         """What keeps a target from being a peer that can be connected to."""
         targets = dict.fromkeys(record.target for record in records)
-        lost = [target for target in targets if not found[target].all]
+        lost = [target for target in targets if not (found[target].v4 or found[target].v6)]
         if lost:
             named = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
             family = "" if self._settings.family in ("auto", "any") else f" for family={self._settings.family!r}"

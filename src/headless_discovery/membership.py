@@ -96,6 +96,8 @@ class _Scope:
         self._emptiness = _Emptiness(self._settings.empty_grace)
         self._gone: dict[Key, None] = {}  # lately removed, oldest first
         self._flaps: deque[bool] = deque(maxlen=FLAP_WINDOW)
+        self._judged: Members = self.members  # these members, and whether all of them have their addresses
+        self._all_glue = True
         self._made: dict[Key, tuple[Peer, ...]] = {}
         self._made_of: Members = self.members
         return was_there
@@ -138,10 +140,16 @@ class _Scope:
         return changed or (self.rdtype == SRV and before != self.latest)
 
     def _has_all_glue(self) -> bool:
-        family = self._settings.family
-        return self.rdtype != SRV or not any(
-            d is not None and (not d.addresses.all or d.addresses.lacks(family)) for d in self.members.values()
-        )
+        if self.rdtype == SRV and self._judged is not self.members:
+            family = self._settings.family
+            self._judged, self._all_glue = (
+                self.members,
+                not any(
+                    d is not None and (not (d.addresses.v4 or d.addresses.v6) or d.addresses.lacks(family))
+                    for d in self.members.values()
+                ),
+            )
+        return self._all_glue
 
     @property
     def flapping(self) -> bool:
@@ -184,7 +192,7 @@ class _Scope:
         if self.rdtype == SRV:
             for key, detail in part.members.items():
                 old = old_members.get(key)
-                if detail is None or old is None or detail is old:
+                if detail is None or old is None or detail == old:
                     continue
                 if None in detail.addresses:  # glue was not to be had: what is known stays
                     detail = detail._replace(addresses=_known(detail.addresses, old.addresses))
@@ -333,9 +341,10 @@ class Membership:
 
     def answered(self, answer: Answer, now: float) -> bool:
         """Take a valid answer in; true if the peers may have changed."""
-        others = answer.rival.parts if answer.rival is not None else ()
-        most = self._settings.max_peers
-        if (crowd := max(self._crowd(answer.parts, now), self._crowd(others, now))) > most:
+        most, crowd = self._settings.max_peers, self._crowd(answer.parts, now)
+        if answer.rival is not None:
+            crowd = max(crowd, self._crowd(answer.rival.parts, now))
+        if crowd > most:
             self.failed(LookupFailed(f"{answer.name}: {crowd} peers are more than max_peers={most}"), now)
             return False
         self.consecutive_failures = 0

@@ -63,21 +63,21 @@ class Services:
     is missing in it, and no two targets have an address in common.
     """
 
-    __slots__ = ("_known", "_size", "members", "records", "server")
+    __slots__ = ("_confirming", "_known", "_size", "members", "records", "server")
 
     def __init__(self, server: Server, records: Sequence[Srv], members: Members, size: int | None) -> None:
-        self._size = size  # octets, where one family alone is of interest
         self.server = server
         self.records = records
         self.members = members
-        # As message.glue has them.
-        self._known = {key[0]: list(d.addresses.all) for key, d in members.items() if d and isinstance(key, tuple)}
+        self._size = size  # octets, where one family alone is of interest
+        self._known: dict[str, list[bytes]] | None = None  # as message.glue has them
+        self._confirming: dict[str, list[bytes]] | None = None  # glue that shows all of it
 
-    @classmethod
-    def unambiguous(cls, server: Server, records: Sequence[Srv], members: Members, size: int | None) -> Services | None:
-        services = cls(server, records, members, size)
-        addresses = [address for known in services._known.values() for address in known]
-        return services if len(set(addresses)) == len(addresses) else None
+    @staticmethod
+    def ambiguous(members: Members) -> bool:
+        found = {key[0]: detail.addresses for key, detail in members.items() if detail and isinstance(key, tuple)}
+        addresses = [address for known in found.values() for family in known for address in family or ()]
+        return len(set(addresses)) < len(addresses)
 
     def unconfirmed(self, records: Sequence[Srv], message: Message) -> list[bytes] | None:
         """The addresses that an answer does not show, where all that it shows is the same; None if something differs.
@@ -87,6 +87,12 @@ class Services:
         if records != self.records and set(records) != set(self.records):
             return None
         glue, truncated = message.glue, message.truncated
+        if glue == self._confirming:  # mostly; and this is one step for the interpreter
+            return []
+        if self._known is None:
+            self._known = {
+                key[0]: list(d.addresses.all) for key, d in self.members.items() if d and isinstance(key, tuple)
+            }
         lacking: list[bytes] = []
         for target, known in self._known.items():
             shown = glue.get(target)
@@ -102,6 +108,8 @@ class Services:
                 if not truncated and any(len(address) in sizes for address in rest):
                     return None  # a whole RRset that lacks one
                 lacking += rest
+        if not lacking:
+            self._confirming = glue
         return lacking
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,20 +20,38 @@ from typing import Any, TypeAlias
 import pytest
 from tenacity import wait_fixed
 
-from headless_discovery import LookupFailed, Peer, PeerSet, Status, aio
+from headless_discovery import HeadlessService, LookupFailed, Peer, PeerSet, Status, aio, aresolve, resolve
 from headless_discovery.iothread import io
 from headless_discovery.testing import DNSServer
 from headless_discovery.testing.cluster import Service
 from headless_discovery.testing.server import Fault
 from support.subscribers import Record, assert_consistent, eventually
 from support.twins import AsyncTwin, Loop, SyncTwin, Twin
+from support.virtual import VirtualHost
 
 NAME = "headless-svc.moon.svc.cluster.local"
 SRV_NAME = f"_http._tcp.{NAME}"
+SEARCH = ("moon.svc.cluster.local", "svc.cluster.local", "cluster.local")
 TTL = 30  # seconds: longer than any row takes, so that nobody asks but refresh() and retries after failures
 RETRY = 0.1  # seconds
 
-SECTIONS = ("transport", "rcodes", "servers", "cuts", "ttls", "families", "search", "records", "use")
+SECTIONS = (
+    "transport",
+    "rcodes",
+    "servers",
+    "fallback",
+    "cuts",
+    "glue",
+    "ttls",
+    "families",
+    "search",
+    "walk",
+    "hosts",
+    "records",
+    "targets",
+    "names",
+    "use",
+)
 
 Body: TypeAlias = "Callable[[World], None] | Callable[[], None]"
 
@@ -76,6 +95,7 @@ class World:
         self._stack = ExitStack()
         self._loop = Loop() if twin is AsyncTwin else None
         self._records: list[Record] = []
+        self._watching = Record()
         self.dns = self.server()
         self._web: Service | None = None
         # Peers that DNS has by other means than `web`, or that it takes away: what may be removed is up to the row.
@@ -98,6 +118,10 @@ class World:
         self._web = self.dns.service("headless-svc", "moon", pods=pods, **{"ports": {"http": 8080}, **options})
         return self._web
 
+    def conf(self, *servers: DNSServer | str, options: str = "ndots:5", search: tuple[str, ...] = SEARCH) -> Path:
+        """A resolv.conf, put where it belongs by renaming it there, as kubelets do."""
+        return write_conf(self.tmp_path, *servers, options=options, search=search)
+
     # Watching.
 
     @contextmanager
@@ -105,6 +129,7 @@ class World:
         """A started service whose history is checked at the end."""
         with self.make(target, port, **options) as svc:
             record = Record()
+            self._watching = record
             with svc.watch(record):
                 record.calls(1)
                 yield svc
@@ -122,6 +147,16 @@ class World:
         if self._loop is not None:
             return AsyncTwin(target, port, loop=self._loop, **options)
         return SyncTwin(target, port, **options)
+
+    def resolve(self, target: Any = NAME, port: int | str | None = 8080, **options: Any) -> PeerSet:
+        """The one-shot of this kind."""
+        _ = self.web
+        options.setdefault("nameservers", [self.dns.nameserver])
+        if options["nameservers"] is None:
+            del options["nameservers"]
+        if self._loop is not None:
+            return self._loop.run(aresolve(target, port, **options))
+        return resolve(target, port, **options)
 
     def begin(self, svc: Any) -> None:
         """Start it without waiting."""
@@ -207,6 +242,31 @@ class World:
             yield fault
             assert closes or fault.hits, "the fault was never met"
 
+    def moved(self, svc: Any) -> tuple[int, int]:
+        """How many endpoints were removed and added since the start, as the newest watcher's subscriber was told."""
+        changes = self._watching.told(svc.peers())[1:]
+        return sum(len(change.removed) for change in changes), sum(len(change.added) for change in changes)
+
+    def stays(self, svc: Any, endpoints: Collection[Any], refreshes: int = 10, queries: int = 60) -> None:
+        """All are there, and while nothing changes nobody is removed or added; no refresh takes more queries."""
+        self.has(svc, endpoints)
+        moved = self.moved(svc)
+        for _ in range(refreshes):
+            asked_before = self.dns.count()
+            svc.refresh()
+            asked = self.dns.count() - asked_before
+            assert asked <= queries, f"{asked} queries"
+        assert self.moved(svc) == moved, f"removed and added: {moved} before, {self.moved(svc)} now"
+        self.has(svc, endpoints)
+
+    def has(self, svc: Any, endpoints: Collection[Any]) -> None:
+        found, wanted = {peer.endpoint for peer in svc.peers()}, set(endpoints)
+        lacking, too_many = wanted - found, found - wanted
+        assert found == wanted, (
+            f"{len(lacking)} lacking: {sorted(lacking)[:5]}; {len(too_many)} too many: {sorted(too_many)[:5]}; "
+            f"{svc.status}"
+        )
+
     # The end.
 
     def close(self) -> None:
@@ -237,6 +297,46 @@ class World:
         assert len(tasks) == 1, tasks  # the one that keeps the loop running
 
 
+def write_conf(
+    folder: Path, *servers: DNSServer | str, options: str = "ndots:5", search: tuple[str, ...] = SEARCH
+) -> Path:
+    lines = [f"nameserver {s if isinstance(s, str) else s.nameserver}" for s in servers]
+    new = folder / "resolv.conf.new"
+    new.write_text("\n".join([*lines, f"search {' '.join(search)}" if search else "", f"options {options}", ""]))
+    path = folder / "resolv.conf"
+    os.replace(new, path)
+    return path
+
+
+class Later:
+    """A service over real sockets in virtual time, for rows whose rules take minutes: `after(31)` lets them pass."""
+
+    def __init__(self, target: str, port: int | str | None = 8080, **options: Any) -> None:
+        self._host = VirtualHost()
+        self._service = HeadlessService(target, port, **options)
+        self._core = self._host.begin(self._service)
+        self._host.run(0.5)
+
+    def __enter__(self) -> Later:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._core.close("done")
+        self._host.__exit__()
+
+    def after(self, seconds: float) -> Later:
+        self._host.run(seconds)
+        return self
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return self._core.live.peers.addresses
+
+    @property
+    def status(self) -> Status:
+        return self._core.status(self._host.now)
+
+
 def at(peers: PeerSet) -> dict[str, tuple[str, int | None]]:
     """Hostname to endpoint."""
     return {str(peer.hostname): peer.endpoint for peer in peers}
@@ -263,11 +363,17 @@ HEADINGS: Mapping[str, str] = {
     "transport": "Transport",
     "rcodes": "Response codes and negative answers",
     "servers": "Several servers",
+    "fallback": "A fallback server that does not know the name",
     "cuts": "Answers that are cut short",
-    "ttls": "TTLs",
-    "families": "IPv4 and IPv6",
+    "glue": "Dual stack, and SRV answers without all addresses",
+    "ttls": "TTLs and age",
+    "families": "IPv4 and IPv6, and types that a name lacks",
     "search": "Search lists and resolv.conf",
+    "walk": "Wildcards, policies and failures on the search list",
+    "hosts": "The hosts file and localhost",
     "records": "Records",
+    "targets": "SRV targets",
+    "names": "Records of another name",
     "use": "Use",
 }
 

@@ -332,13 +332,17 @@ def random_case(w: World) -> None:
         w.recovers(svc)
 
 
-@row("An SRV record with port 0, or weight and priority at their ends", "Taken as they are")
+@row(
+    "An SRV record with port 0, or weight and priority at their ends",
+    "Taken as they are; `status.error` tells of the port",
+)
 def extreme_srv(w: World) -> None:
     w.dns.record(SRV_NAME, "SRV", 5, f"0 0 0 a.{NAME}.", f"65535 65535 65535 b.{NAME}.")
     w.dns.record(f"a.{NAME}", "A", 5, "10.0.0.1")
     w.dns.record(f"b.{NAME}", "A", 5, "10.0.0.2")
     with w.watch(port="http") as svc:
         assert [(p.port, p.priority) for p in svc.peers()] == [(0, 0), (65535, 65535)]
+        assert "port 0" in str(svc.status.error)
 
 
 REFUSED = {

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from headless_discovery import NoPeers
 from headless_discovery.testing import DNSServer
+from support.subscribers import eventually
 
 from .matrix import World, due_after, row
 
@@ -74,3 +80,61 @@ def min_ttl(w: World) -> None:
     w.dns.ttl = 1
     with w.watch(min_ttl=5) as svc:
         assert 5 <= due_after(svc) <= 5.5
+
+
+def _expires(w: World, servers: list[DNSServer], fault: str, **options: Any) -> None:
+    with w.watch(nameservers=[server.nameserver for server in servers], max_stale=2, **options) as svc:
+        assert len(svc.peers()) == 3
+        w.gone.update(w.web.addresses)
+        for server in servers:
+            server.fail(fault)
+        eventually(lambda: not svc.peers(), "the end of the set")
+        age = svc.status.age
+        assert 2 <= age < 6, f"{age:.1f} s after the last answer"
+        assert svc.status.state == "expired"
+        error = str(svc.status.error)  # the newest: that the set was given up, or why a lookup has failed since
+        assert "max_stale" in error or (fault != "timeout" and w.dns.nameserver in error), error
+        with pytest.raises(NoPeers):
+            svc.pick()
+        for server in servers:
+            server.recover()
+        svc.wait_for(3, 30)
+        w.until(svc, lambda peers: svc.status.error is None)
+        assert svc.status.state == "fresh"
+
+
+@row(
+    "`max_stale=2`, three servers that have fallen silent, `timeout=20`",
+    'Given up after 2 s, in the middle of the lookup: `status.state` is "expired", not "empty". Then it recovers',
+)
+def max_stale_during_a_lookup(w: World) -> None:
+    servers = [w.dns, w.server(), w.server()]
+    for server in servers[1:]:
+        server.service("headless-svc", "moon", pods=w.web.addresses, ports={"http": 8080})
+    _expires(w, servers, "timeout", timeout=20)
+
+
+@row("The same with one server, TCP, SRV or both families", "The same")
+def max_stale_of_any_lookup(w: World) -> None:
+    for options in ({"tcp": "always"}, {"port": "http"}, {"family": "any"}):
+        _expires(w, [w.dns], "timeout", timeout=20, **options)
+
+
+@row("The same, and the servers fail at once", "The same, whatever the failures")
+def max_stale_with_failures(w: World) -> None:
+    for fault in ("SERVFAIL", "garbage", "unreachable"):
+        _expires(w, [w.dns], fault, timeout=20)
+
+
+@row(
+    "`max_stale=2`, and a fallback server says NXDOMAIN", 'The same: "expired", as no word about the name was believed'
+)
+def max_stale_and_a_fallback(w: World) -> None:
+    public = w.server(zone="public.example")
+    public.add_zone(".")
+    with w.watch(nameservers=[w.dns.nameserver, public.nameserver], max_stale=2) as svc:
+        w.gone.update(w.web.addresses)
+        with w.fault("SERVFAIL"):
+            eventually(lambda: not svc.peers(), "the end of the set")
+            assert svc.status.state == "expired"
+        svc.wait_for(3, 30)

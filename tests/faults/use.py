@@ -10,6 +10,7 @@ import pytest
 from tenacity import wait_fixed
 
 from headless_discovery import LookupFailed, PeerSet, ServiceClosed
+from support.own import own_address
 from support.strategies import First
 from support.subscribers import eventually
 
@@ -215,3 +216,62 @@ def closed_in_a_lookup(w: World) -> None:
                 thread.join()
             assert ended == [ServiceClosed]
             assert w.open_sockets() == 0
+
+
+@row(
+    "`exclude_self=True`, and the DNS server is on loopback (Docker, systemd-resolved)",
+    "Who is at an address of this machine is left out: by the route to the peers, not to the server",
+)
+def exclude_self_and_loopback_dns(w: World) -> None:
+    w.monkeypatch.delenv("POD_IP", raising=False)
+    w.monkeypatch.delenv("POD_IPS", raising=False)
+    own = own_address()
+    w.pods(["10.0.0.1", own, "10.0.0.2"])
+    for port in (8080, "http", "auto"):
+        with w.watch(port=port, exclude_self=True) as svc:
+            w.is_well(svc, ["10.0.0.1", "10.0.0.2"])
+            w.web.add("10.0.0.3")
+            w.is_well(svc, ["10.0.0.1", "10.0.0.2", "10.0.0.3"])
+            w.web.remove("10.0.0.3")
+            w.settles(svc, ["10.0.0.1", "10.0.0.2"])
+        assert sorted(w.resolve(port=port, exclude_self=True).addresses) == ["10.0.0.1", "10.0.0.2"]
+        with w.watch(port=port) as svc:
+            w.is_well(svc)
+
+
+@row(
+    "The same; this process comes after the others, or is the only one",
+    "Left out, too; the set may be empty, and `error` is None",
+)
+def exclude_self_later(w: World) -> None:
+    w.monkeypatch.delenv("POD_IP", raising=False)
+    w.monkeypatch.delenv("POD_IPS", raising=False)
+    own = own_address()
+    w.pods(["10.0.0.1"])
+    with w.watch(exclude_self=True) as svc:
+        w.web.add(own)
+        w.is_well(svc, ["10.0.0.1"])
+        w.web.remove("10.0.0.1")
+        w.until(svc, lambda peers: not peers)
+        assert svc.status.error is None
+
+
+@row("The same with pods on loopback", "Only 127.0.0.1, from which packets to loopback start, is this process")
+def exclude_self_on_loopback(w: World) -> None:
+    w.monkeypatch.delenv("POD_IP", raising=False)
+    w.monkeypatch.delenv("POD_IPS", raising=False)
+    w.pods(["127.0.0.1", "127.0.0.2", "127.0.0.3"])
+    with w.watch(exclude_self=True) as svc:
+        w.is_well(svc, ["127.0.0.2", "127.0.0.3"])
+
+
+@row("The same, and `$POD_IP` or `$POD_IPS` says which address is its own", "That one is left out, and no other")
+def exclude_self_by_pod_ip(w: World) -> None:
+    w.pods(["10.0.0.1", "10.0.0.2", own_address()])
+    for variable, value in (("POD_IP", "10.0.0.1"), ("POD_IPS", "10.0.0.1,fd00::1")):
+        with w.monkeypatch.context() as patch:
+            for name in ("POD_IP", "POD_IPS"):
+                patch.delenv(name, raising=False)
+            patch.setenv(variable, value)
+            with w.watch(exclude_self=True) as svc:
+                w.is_well(svc, w.web.addresses[1:])

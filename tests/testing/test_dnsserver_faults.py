@@ -229,6 +229,133 @@ def test_unreadable_answers(dns_: DNSServer, fault: str) -> None:
         assert data[:2] == (b"" if fault == "empty" else query[:2])
 
 
+# --- records that are left out, added, or of another name ----------------------------------------------------------
+
+
+SRV = f"_http._tcp.{NAME}"
+
+
+@pytest.fixture
+def dual() -> Iterator[DNSServer]:
+    with DNSServer(cache=False, seed=1) as server:
+        pods = [f"10.0.0.{n}+fd00::{n}" for n in range(1, 7)]
+        server.service("headless-svc", "moon", pods=pods, ports={"http": 8080})
+        yield server
+
+
+def glue_of(message: dns.message.Message) -> dict[str, set[str]]:
+    """The additional addresses by the first label of their owner."""
+    found: dict[str, set[str]] = {}
+    for rrset in message.additional:
+        found.setdefault(rrset.name.labels[0].decode(), set()).update(rdata.to_text() for rdata in rrset)
+    return found
+
+
+@pytest.mark.parametrize("order", ["random", "last", "first"])
+def test_glue_cut_leaves_out_additional_records_one_by_one(dual: DNSServer, order: str) -> None:
+    with dual.fail("glue-cut", keep=5, order=order) as fault:
+        seen = []
+        for _ in range(10):
+            reply = ask(dual, SRV, "SRV")
+            assert truncated(reply)
+            assert len(values(reply)) == 6
+            assert sum(map(len, glue_of(reply).values())) == 5
+            seen.append(glue_of(reply))
+        last = {"web-0": {"10.0.0.1", "fd00::1"}, "web-1": {"10.0.0.2", "fd00::2"}, "web-2": {"10.0.0.3"}}
+        first = {"web-5": {"10.0.0.6", "fd00::6"}, "web-4": {"10.0.0.5", "fd00::5"}, "web-3": {"fd00::4"}}
+        if order == "random":
+            assert any(glue != seen[0] for glue in seen)
+        else:
+            assert seen == [{"last": last, "first": first}[order]] * 10
+        assert fault.hits == 10
+    dual.fail("glue-cut", keep=12)
+    assert not truncated(ask(dual, SRV, "SRV"))
+    assert not truncated(ask(dual, NAME, "A"))
+    dual.fail("glue-cut", order="sideways")
+    assert rcode(ask(dual, SRV, "SRV")) == "SERVFAIL"
+    assert "sideways" in str(dual.errors.pop())
+    dual._errors.clear()
+
+
+def test_glue_left_out_without_tc(dual: DNSServer) -> None:
+    dual.fail("glue-left-out")
+    reply = ask(dual, SRV, "SRV")
+    assert (truncated(reply), len(values(reply)), glue_of(reply)) == (False, 6, {})
+    for family, expected in (
+        ("ipv4", {f"10.0.0.{n}" for n in range(1, 7)}),
+        ("ipv6", {f"fd00::{n}" for n in range(1, 7)}),
+    ):
+        dual.fail("glue-left-out", family=family)
+        reply = ask(dual, SRV, "SRV")
+        assert not truncated(reply)
+        assert set().union(*glue_of(reply).values()) == expected
+    dual.fail("glue-left-out", keep=2, family="ipv6", order="last")
+    assert glue_of(ask(dual, SRV, "SRV")) == {"web-0": {"fd00::1"}, "web-1": {"fd00::2"}}
+    assert len(values(ask(dual, NAME, "A"))) == 6
+
+
+def test_cut_keeps_exactly_the_glue_of_what_it_keeps(dual: DNSServer) -> None:
+    dual.fail("cut", keep=2, order="last")
+    reply = ask(dual, SRV, "SRV", "tcp")
+    assert truncated(reply)
+    assert glue_of(reply) == {"web-0": {"10.0.0.1", "fd00::1"}, "web-1": {"10.0.0.2", "fd00::2"}}
+    assert len(values(reply)) == 2
+    dual.fail("cut", keep=2, glue=False)
+    assert glue_of(ask(dual, SRV, "SRV", "tcp")) == {}
+    assert len(values(ask(dual, NAME, "A"))) == 2
+    dual.fail("cut", keep=6)
+    assert not truncated(ask(dual, SRV, "SRV"))
+
+
+def test_cut_as_many_as_fit(dual: DNSServer) -> None:
+    dual.service("many", pods=600, ports={"http": 8080}, family="dual")
+    dual.fail("cut")
+    name = "_http._tcp.many.default.svc.cluster.local"
+    for transport, fewest, most in (("udp", 5, 20), ("tcp", 300, 599)):
+        reply = ask(dual, name, "SRV", transport)
+        assert truncated(reply)
+        assert fewest < len(values(reply)) < most
+        assert {rrset.name for rrset in reply.additional} == {r.target for rrset in reply.answer for r in rrset}
+        assert sum(map(len, glue_of(reply).values())) == 2 * len(values(reply))
+    assert not truncated(ask(dual, SRV, "SRV"))
+
+
+def test_other_name(dual: DNSServer) -> None:
+    dual.record("alias.example.com", "CNAME", 5, NAME)
+    dual.fail("other-name", other="web.shop.svc.cluster.local")
+    for name, qtype, count in ((NAME, "A", 6), (SRV, "SRV", 6), ("alias.example.com", "CNAME", 1)):
+        reply = ask(dual, name, qtype)
+        assert reply.question[0].name.to_text(omit_final_dot=True) == name
+        assert [rrset.name.to_text() for rrset in reply.answer] == ["web.shop.svc.cluster.local."]
+        assert len(values(reply)) == count
+    chain = ask(dual, "alias.example.com", "A").answer
+    assert [rrset.name.to_text() for rrset in chain] == ["web.shop.svc.cluster.local.", f"{NAME}."]
+
+
+def test_nxdomain_for_nodata(dns_: DNSServer) -> None:
+    dns_.fail("nxdomain-for-nodata")
+    assert rcode(ask(dns_, NAME, "A")) == "NOERROR"
+    reply = ask(dns_, NAME, "AAAA")
+    assert (rcode(reply), len(reply.authority)) == ("NXDOMAIN", 1)
+    assert rcode(ask(dns_, "elsewhere.example", "A")) == "REFUSED"
+    dns_.fail("nxdomain-for-nodata", soa=False)
+    assert ask(dns_, NAME, "AAAA").authority == []
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_extras(dual: DNSServer, transport: str) -> None:
+    dual.fail("extras", records=2)
+    reply = ask(dual, SRV, "SRV", transport)
+    assert [option.to_text() for option in reply.options] == ["EDE 3 (Stale Answer): stale answer"]
+    for section in (reply.answer, reply.authority, reply.additional):
+        assert [len(rrset) for rrset in section if rrset.rdtype == 65400] == [2]
+    assert len(values(reply, qtype="SRV")) == 6
+    assert len(glue_of(ask(dual, SRV, "SRV", transport))) == 6 + 1
+    assert ask(dual, SRV, "SRV", transport, edns=None).options == ()
+    dual.fail("extras", error=None, records=0)
+    assert ask(dual, SRV, "SRV", transport).options == ()
+
+
 # --- EDNS ----------------------------------------------------------------------------------------------------
 
 

@@ -69,6 +69,17 @@ def test_explicit_addresses_are_not_given_out(live: DNSServer) -> None:
     assert web.addresses == ["10.244.0.1", "10.244.0.3", "10.244.0.2", "10.244.0.4"]
 
 
+def test_dual_stack_pods_by_their_addresses(live: DNSServer) -> None:
+    web = live.service("headless-svc", "moon", pods=["10.0.0.1+fd00::1", ("10.0.0.2", "fd00::2"), "fd00::3+10.0.0.3"])
+    assert [pod.addresses for pod in web.pods] == [(f"10.0.0.{n}", f"fd00::{n}") for n in (1, 2, 3)]
+    assert web.add("10.0.0.4+fd00::4").addresses == ("10.0.0.4", "fd00::4")
+    assert web.restart(0, "10.0.0.5+fd00::5").addresses == ("10.0.0.5", "fd00::5")
+    assert web.set_pods(["10.0.0.6+fd00::6"])[0].addresses == ("10.0.0.6", "fd00::6")
+    assert addresses(live, NAME, "AAAA") == ["fd00::6"]
+    with pytest.raises(ValueError):
+        web.add("10.0.0.7+")
+
+
 def test_readiness(live: DNSServer, web: Service) -> None:
     pod = web.set_ready(web.pods[0], False)
     assert not pod.ready

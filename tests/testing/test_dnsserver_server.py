@@ -13,6 +13,7 @@ import dns.asyncquery
 import pytest
 
 from headless_discovery.testing import DNSServer, Query
+from support.own import link_local
 
 from .conftest import Clock
 from .dnsclient import (
@@ -306,3 +307,12 @@ def test_waiting_for_questions(server: DNSServer) -> None:
         waiting.result(10)
     with pytest.raises(TimeoutError, match="2 of 3 questions"):
         server.wait_for_queries(3, 0.0, qtype="SRV")
+
+
+def test_on_a_link_local_address() -> None:
+    host = link_local()
+    with DNSServer(host=host) as server:
+        assert server.nameserver == f"[{host}]:{server.port}"
+        server.service("headless-svc", "moon", pods=["10.0.0.1"])
+        for transport in ("udp", "tcp"):
+            assert values(ask(server, NAME, "A", transport)) == ["10.0.0.1"]

@@ -91,8 +91,11 @@ class Addresses:
         self._taken: set[str] = set()
 
     def take(self, explicit: Iterable[str]) -> tuple[str, ...]:
-        """The explicit addresses in canonical spelling; they are never handed out. Raises `ValueError`."""
-        parsed = sorted((ip_address(a) for a in explicit), key=lambda a: a.version)
+        """The explicit addresses in canonical spelling; they are never handed out. Raises `ValueError`.
+
+        "10.0.0.1+fd00::1" stands for both addresses of a dual-stack pod.
+        """
+        parsed = sorted((ip_address(a) for text in explicit for a in text.split("+")), key=lambda a: a.version)
         if not parsed:
             raise ValueError("a pod needs an address")
         found = tuple(map(str, parsed))
@@ -226,7 +229,7 @@ class Service:
             return list(self._pods)
 
     def add(self, *addresses: str, ready: bool = True) -> Pod:
-        """One more pod: at these addresses (one per family), or at a new one."""
+        """One more pod: at these addresses (one per family, also as "10.0.0.1+fd00::1"), or at a new one."""
         with self._lock:
             pod = self._add(addresses or self._addresses.new(self._family))
             return pod if ready else self.set_ready(pod, False)

@@ -6,7 +6,9 @@ bytes, wait, close. To add a fault, write such a function and put its name in th
 
 from __future__ import annotations
 
+import random
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -80,11 +82,13 @@ class Exchange:
         build: Callable[[Exchange], Answer],
         negative: Callable[..., Answer],
         hook: Hook | None,
+        rng: random.Random,
     ) -> None:
         self.question = question
         self.transport: Transport = transport
         self.source = source
         self.limit = limit  # bytes that the answer may have
+        self.rng = rng  # the server's, which `DNSServer(seed=)` makes repeatable
         self._build = build
         self._negative = negative
         self._hook = hook
@@ -130,8 +134,12 @@ class Exchange:
         *,
         flags: int = AA,
         limit: int | None = None,
+        edns_options: bytes = b"",
     ) -> bytes:
-        """A response to this question made by hand. `flags`: AA 0x400, TC 0x200, RA 0x80; QR and RD are set."""
+        """A response to this question made by hand. `flags`: AA 0x400, TC 0x200, RA 0x80; QR and RD are set.
+
+        `edns_options` (RFC 6891, 6.1.2) are sent where the question has EDNS.
+        """
         return message.write(
             self.question,
             rcode=rcode,
@@ -140,6 +148,7 @@ class Exchange:
             additional=additional,
             flags=flags,
             limit=self.limit if limit is None else limit,
+            edns_options=edns_options,
         )
 
     def negative(self, rcode: int, *, minimum: int | None = None, soa: bool = True) -> bytes:
@@ -205,6 +214,13 @@ def _nxdomain(x: Exchange, soa: bool = True, minimum: int | None = None) -> Iter
 @_fault("nodata")
 def _nodata(x: Exchange, soa: bool = True, minimum: int | None = None) -> Iterator[Action]:
     yield Send(x.negative(NOERROR, soa=soa, minimum=minimum))
+
+
+@_fault("nxdomain-for-nodata")
+def _nxdomain_for_nodata(x: Exchange, soa: bool = True) -> Iterator[Action]:
+    """NXDOMAIN for the record types that a name lacks, as Docker and Podman have it. Other answers are honest."""
+    lacking = x.records.rcode == NOERROR and not x.records.answer
+    yield Send(x.negative(NXDOMAIN, soa=soa) if lacking else x.answer)
 
 
 @_fault("lame")
@@ -314,6 +330,100 @@ def _empty(x: Exchange) -> Iterator[Action]:
 def _short(x: Exchange, size: int = 20) -> Iterator[Action]:
     """Only the first bytes of the answer."""
     yield Send(x.answer[:size])
+
+
+@_fault("other-name")
+def _other_name(x: Exchange, other: str = "other.example") -> Iterator[Action]:
+    """The right question above records of another name, as CoreDNS's `rewrite` without an answer rule sends it."""
+    owner, wire = x.question.key, message.to_wire(other)
+    answer = [rr._replace(owner=wire) if rr.owner == owner else rr for rr in x.records.answer]
+    yield Send(x.write(replace(x.records, answer=answer)))
+
+
+@_fault("extras")
+def _extras(
+    x: Exchange, error: int | None = 3, text: str = "stale answer", records: int = 1, rtype: int = 65400
+) -> Iterator[Action]:
+    """The honest answer with an extended DNS error, and with records of an unknown type in all three sections."""
+    honest = x.records
+    strange = [Record(x.question.key, rtype, 5, number.to_bytes(2, "big")) for number in range(records)]
+    yield Send(
+        x.reply(
+            honest.rcode,
+            [*honest.answer, *strange],
+            [*honest.authority, *strange],
+            [*honest.additional, *strange],
+            flags=AA if honest.authoritative else 0,
+            edns_options=b"" if error is None else message.extended_error(error, text),
+        )
+    )
+
+
+# --- records that are left out ----------------------------------------------------------------------------------------
+
+Order: TypeAlias = Literal["random", "last", "first"]
+
+
+def _some(x: Exchange, records: Sequence[Record], keep: int | None, order: Order) -> list[Record]:
+    """`keep` of the records (None: all) in the order in which they are to be added; `order` is what is left out."""
+    found = list(records)
+    if order == "random":
+        x.rng.shuffle(found)
+    elif order == "first":
+        found.reverse()
+    elif order != "last":
+        raise ValueError(f'order is "random", "last" or "first", not {order!r}')
+    return found[:keep]
+
+
+def _by_target(answer: Sequence[Record], additional: Sequence[Record]) -> list[Record]:
+    """Additional records in the order of the SRV records, and a target's own IPv4 first."""
+    place = {rr.rdata[6:]: number for number, rr in enumerate(answer) if rr.rtype == message.SRV}
+    return sorted(additional, key=lambda rr: (place.get(rr.owner, len(place)), rr.rtype))
+
+
+@_fault("glue-cut")
+def _glue_cut(x: Exchange, keep: int | None = None, order: Order = "random") -> Iterator[Action]:
+    """TC because additional records had no room: `keep` of them are there, or as many as fit."""
+    honest = x.records
+    glue = _some(x, _by_target(honest.answer, honest.additional), keep, order)
+    flags = AA | TC if len(glue) < len(honest.additional) else AA
+    yield Send(x.reply(honest.rcode, honest.answer, honest.authority, glue, flags=flags))
+
+
+@_fault("glue-left-out")
+def _glue_left_out(
+    x: Exchange,
+    keep: int | None = None,
+    order: Order = "random",
+    family: Literal["ipv4", "ipv6"] | None = None,
+) -> Iterator[Action]:
+    """Additional records left out without TC: `family` is the only one added, `keep` how many; neither: none at all."""
+    honest = x.records
+    rtype = None if family is None else {"ipv4": message.A, "ipv6": message.AAAA}[family]
+    glue = [rr for rr in _by_target(honest.answer, honest.additional) if rtype in (None, rr.rtype)]
+    if keep is None and family is None:
+        keep = 0
+    yield Send(x.write(replace(honest, additional=_some(x, glue, keep, order))))
+
+
+@_fault("cut")
+def _cut(x: Exchange, keep: int | None = None, order: Order = "random", glue: bool = True) -> Iterator[Action]:
+    """TC, `keep` records of the answer (or as many as fit) and exactly the additional records that they call for."""
+    honest = x.records
+    ordered = _some(x, honest.answer, None, order)
+
+    def first(count: int, flags: int) -> bytes:
+        answer = ordered[:count]
+        targets = {rr.rdata[6:] for rr in answer if rr.rtype == message.SRV}
+        additional = [rr for rr in honest.additional if rr.owner in targets] if glue else []
+        return x.reply(honest.rcode, answer, honest.authority, additional, flags=flags)
+
+    if keep is None:  # `write` sets TC where not all of them fit
+        counts = range(len(ordered) + 1)
+        keep = bisect_left(counts, True, key=lambda count: bool(first(count, AA)[2] & TC >> 8)) - 1
+    keep = min(keep, len(ordered))
+    yield Send(first(keep, AA | TC if keep < len(ordered) else AA))
 
 
 # --- EDNS: servers and firewalls that do not know it (RFC 6891, 7) ----------------------------------------------------

@@ -218,6 +218,12 @@ def record(name: str, rtype: str | int, ttl: int, value: str) -> Record:
     return Record(to_wire(name), number, ttl, rdata.to_wire() or b"")
 
 
+def extended_error(code: int, text: str = "") -> bytes:
+    """The EDNS option of an extended DNS error (RFC 8914, 2): `extended_error(3, "stale answer")`."""
+    data = struct.pack("!H", code) + text.encode()
+    return struct.pack("!HH", 15, len(data)) + data
+
+
 def _names_in(rtype: int, rdata: bytes) -> Iterator[tuple[int, int, bool]]:
     """(start, end, compressible) of each name in `rdata`. SRV targets are not compressed: RFC 2782, "Target"."""
     start, count = {NS: (0, 1), CNAME: (0, 1), PTR: (0, 1), MX: (2, 1), SRV: (6, 1), SOA: (0, 2)}.get(rtype, (0, 0))
@@ -285,15 +291,16 @@ def write(
     additional: Sequence[Record] = (),
     flags: int = AA,
     limit: int = MAX_TCP,
+    edns_options: bytes = b"",
 ) -> bytes:
     """A response to `query` of at most `limit` bytes: compressed only if it must be, cut (TC) if that falls short.
 
     QR, opcode and RD are set as RFC 1035 wants; `flags` has the others. OPT is there if the query had one (RFC 6891,
-    6.1.1).
+    6.1.1), with `edns_options` in it.
     """
     opt = b""
     if query.edns is not None:
-        opt = b"\0" + _FIXED.pack(OPT, query.edns, rcode >> 4 << 24, 0)
+        opt = b"\0" + _FIXED.pack(OPT, query.edns, rcode >> 4 << 24, len(edns_options)) + edns_options
     flags |= QR | query.flags & (OPCODE | RD) | rcode & 0xF
     lower = query.key
     if lower != query.owner:  # the owner as the question spells it, as CoreDNS does

@@ -85,7 +85,7 @@ class DNSServer:
     asyncio tests alike. All methods may be called from any thread. Constructing it does no I/O.
 
     * `zone`: the cluster's domain. `ttl`: seconds, of every record of the cluster.
-    * `host`, `port`: where to listen; 0 is a free port, kept over `stop()` and `start()`.
+    * `host`, `port`: where to listen, also "::1" or "fe80::1%eth0"; 0 is a free port, kept over `stop()` and `start()`.
     * `cache`: as CoreDNS's cache plugin, an answer is made when first asked for and repeated with the remaining TTL,
       1 second at least, until `ttl` seconds have passed; only then do changes show. False: every answer is new.
     * `clock`: the time in seconds for the cache, so that a test can let an entry expire without sleeping.
@@ -217,7 +217,7 @@ class DNSServer:
         """A headless service.
 
         * `pods`: how many, at addresses that are never used twice (10.244.x.y); or their addresses,
-          `["127.0.0.2", "127.0.0.3"]`; a dual-stack pod is a tuple of addresses.
+          `["127.0.0.2", "127.0.0.3"]`; a dual-stack pod is `"10.0.0.1+fd00::1"`, or a tuple of addresses.
         * `ports`: `{"http": 8080}`, `{"dns": (53, "udp")}`, `{"": 8080}` or 8080 for an unnamed port, None for none.
         * `hostnames`: `"web"` names the pods web-0, web-1, ... as the StatefulSet of that name; None is a Deployment,
           whose pods have no names, only dashed addresses (10-244-0-1); a list has them one by one.
@@ -483,7 +483,7 @@ class DNSServer:
         limit = message.MAX_TCP
         if transport == "udp":
             limit = 512 if question.edns is None else min(max(512, question.edns), self._edns_size)
-        exchange = Exchange(question, transport, source, limit, self._build, self._negative, hook)
+        exchange = Exchange(question, transport, source, limit, self._build, self._negative, hook, self._zone.rng)
         try:
             if behaviour is None:
                 yield Send(exchange.answer)
@@ -739,12 +739,18 @@ class _Loop:
                     raise
         raise AssertionError
 
+    def _at(self, port: int) -> Any:
+        if "%" not in self._host:
+            return self._host, port
+        flags = socket.AI_NUMERICHOST  # the number of the interface: bind() takes no name
+        return socket.getaddrinfo(self._host, port, self._family, socket.SOCK_STREAM, flags=flags)[0][4]
+
     def _tcp_socket(self, port: int) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setblocking(False)
-            sock.bind((self._host, port))
+            sock.bind(self._at(port))
         except BaseException:
             sock.close()
             raise
@@ -758,7 +764,7 @@ class _Loop:
             sock.setblocking(False)
             with contextlib.suppress(OSError):  # a thousand clients may start at once
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-            sock.bind((self._host, port))
+            sock.bind(self._at(port))
         except BaseException:
             sock.close()
             raise
@@ -870,7 +876,7 @@ class _Loop:
             else:
                 # A socket connected to itself hears nobody else: the kernel sends ICMP port unreachable for them.
                 self.selector.unregister(self._udp)
-                self._udp.connect((self._host, self.port))
+                self._udp.connect(self._at(self.port))
                 with contextlib.suppress(BlockingIOError, ConnectionError):
                     while True:
                         self._udp.recv(65535)

@@ -59,7 +59,7 @@ class Zone:
         self.soa_minimum = soa_minimum
         self.addresses = Addresses()
         self._clock = clock
-        self._rng = rng
+        self.rng = rng
         self._caching = cache
         self._cache: dict[tuple[bytes, int, int], _Entry] = {}
         self._services: dict[tuple[bytes, bytes], Service] = {}
@@ -180,7 +180,7 @@ class Zone:
             if service.sample is not None:
                 found = self._sampled(found, qtype, service.sample)
             if service.glue is not None and len(found.additional) > service.glue:
-                found.additional = self._rng.sample(found.additional, service.glue)
+                found.additional = self.rng.sample(found.additional, service.glue)
         return found
 
     def _elsewhere(self, owner: bytes, labels: tuple[bytes, ...], origin: bytes, qtype: int) -> Answer:
@@ -262,14 +262,14 @@ class Zone:
         """loadbalance, roundRobin: CNAME first, then the rest in their order, then addresses shuffled, then MX."""
         if len(records) < 2:
             return records
-        draw = self._rng.random
+        draw = self.rng.random
         first = [rr for rr in records if rr[1] == CNAME]
         rest = [rr for rr in records if rr[1] not in (CNAME, A, AAAA, MX)]
         moved = [sorted((rr for rr in records if rr[1] in kind), key=lambda rr: draw()) for kind in ((A, AAAA), (MX,))]
         return [*first, *rest, *moved[0], *moved[1]]
 
     def _sampled(self, found: Answer, qtype: int, size: int) -> Answer:
-        answer = self._rng.sample(found.answer, min(size, len(found.answer)))
+        answer = self.rng.sample(found.answer, min(size, len(found.answer)))
         targets = {rr.rdata[6:] for rr in answer} if qtype == SRV else set()
         return Answer(found.rcode, answer, found.authority, [rr for rr in found.additional if rr.owner in targets])
 
