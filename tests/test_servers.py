@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import random
 
+import dns.message
 import pytest
 
 from headless_discovery import LookupFailed
-from headless_discovery.answer import Held
-from headless_discovery.message import AAAA, BADVERS, CNAME, FORMERR, NOTIMP, REFUSED, SERVFAIL, A, Message, RRset
-from headless_discovery.model import packed_address
+from headless_discovery.answer import Addresses, Detail, Held, Key
+from headless_discovery.message import AAAA, BADVERS, CNAME, FORMERR, NOTIMP, REFUSED, SERVFAIL, A, Message, RRset, Srv
+from headless_discovery.model import address_text, packed_address
 from headless_discovery.resolvconf import ResolvConf
-from headless_discovery.servers import Exchange, Memory, Servers
+from headless_discovery.servers import Exchange, Memory, Reply, Servers, Services
 from headless_discovery.settings import Settings
 from headless_discovery.steps import Steps
 from headless_discovery.target import Server
-from sansio import NS1, NS2, NS3, SVC, Behaviour, Client, Net, addresses, found, message, nodata, nxdomain, question_of
+from sansio import (
+    NS1,
+    NS2,
+    NS3,
+    SVC,
+    Behaviour,
+    Client,
+    Net,
+    addresses,
+    found,
+    known,
+    message,
+    nodata,
+    nxdomain,
+    question_of,
+)
 
 HELD = Held(A)
 
@@ -357,14 +373,12 @@ class TestTCPMemory:
             assert [a.tcp for a in net.asked] == tcp, later
 
     def test_it_is_of_one_name(self) -> None:
-        net = Net({NS1: cut(2000)})
-        client = Client(net)
-        client.ask()
-        other = Client(net, "other.example.")
-        other.memory = client.memory
-        net.asked.clear()
-        other.ask()
-        assert [a.tcp for a in net.asked] == [False, True]
+        asking = Asking(NS1)
+        (over_tcp,) = asking.replied(asking.ask(), one(tc=True), 0.1)
+        assert over_tcp.tcp
+        asking.replied(over_tcp, one(size=2000), 0.2)
+        assert asking.ask(0.3).tcp
+        assert not asking.ask(0.3, "other.example").tcp
 
     def test_a_failure_over_tcp_ends_it(self) -> None:
         tcp_works = True
@@ -574,6 +588,143 @@ class TestExchanges:
         twin = Exchange(exchange.server, exchange.tcp, exchange.query, exchange.deadline, exchange.connect_deadline)
         assert twin != exchange
         assert len({twin, exchange}) == 2
+
+    def test_it_reads_the_answer_to_its_query_and_nothing_else(self) -> None:
+        exchange = Asking(NS1).ask()
+        query = dns.message.from_wire(exchange.query.wire)
+        reply = dns.message.make_response(query, our_payload=1232)
+        read = exchange.read(reply.to_wire())
+        assert read is not None
+        assert read.rcode == 0
+        reply.id ^= 1
+        assert exchange.read(reply.to_wire()) is None
+
+    def test_what_there_are_many_of_has_no_room_for_anything_else(self) -> None:
+        reply = Reply(NS1, False, message(), (), 5.0)
+        assert not any(hasattr(value, "__dict__") for value in (Asking(NS1).ask(), reply, Memory()))
+
+
+def srv(*targets: str, port: int = 80) -> list[Srv]:
+    return [Srv(0, 1, port, target) for target in targets]
+
+
+def members(**hosts: list[str]) -> dict[Key, Detail | None]:
+    return {(target, 80): Detail(0, 1, known(addresses)) for target, addresses in hosts.items()}
+
+
+def glue(truncated: bool = False, **hosts: list[str]) -> Message:
+    reply = message(tc=truncated)
+    reply.glue = {target: [packed_address(a) for a in addresses] for target, addresses in hosts.items()}
+    return reply
+
+
+class TestServices:
+    """An SRV answer that says the same as the last one need not be understood again."""
+
+    BOTH = members(a=["10.0.0.1", "10.0.0.2", "fd00::1"], b=["10.0.0.3"])
+
+    def lacking(self, reply: Message, *, size: int | None = None, records: list[Srv] | None = None) -> list[str] | None:
+        services = Services(NS1, srv("a", "b"), self.BOTH, size)
+        first = services.unconfirmed(srv("a", "b") if records is None else records, reply)
+        second = services.unconfirmed(srv("a", "b") if records is None else records, reply)
+        assert (first is None) == (second is None), "it says the same again"
+        assert first is None or sorted(first) == sorted(second or ())
+        return None if first is None else sorted(map(address_text, first))
+
+    def test_all_of_it_shown_lacks_nothing_in_any_order(self) -> None:
+        assert self.lacking(glue(a=["10.0.0.1", "10.0.0.2", "fd00::1"], b=["10.0.0.3"])) == []
+        assert self.lacking(glue(b=["10.0.0.3"], a=["fd00::1", "10.0.0.2", "10.0.0.1"])) == []
+
+    def test_other_records_are_another_answer_and_another_order_is_not(self) -> None:
+        whole = glue(a=["10.0.0.1", "10.0.0.2", "fd00::1"], b=["10.0.0.3"])
+        assert self.lacking(whole, records=srv("b", "a")) == []
+        assert self.lacking(whole, records=srv("a")) is None
+        assert self.lacking(whole, records=srv("a", "c")) is None
+        assert self.lacking(whole, records=srv("a", "b", port=81)) is None
+
+    def test_a_target_that_is_not_shown_lacks_all_it_has(self) -> None:
+        assert self.lacking(glue(a=["10.0.0.1", "10.0.0.2", "fd00::1"])) == ["10.0.0.3"]
+        assert self.lacking(glue()) == ["10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1"]
+
+    def test_a_family_that_is_not_shown_lacks_what_it_has(self) -> None:
+        assert self.lacking(glue(a=["10.0.0.1", "10.0.0.2"], b=["10.0.0.3"])) == ["fd00::1"]
+        assert self.lacking(glue(a=["fd00::1"])) == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+
+    def test_an_address_that_is_new_is_another_answer(self) -> None:
+        for reply in (
+            glue(a=["10.0.0.1", "10.0.0.2", "10.0.0.9", "fd00::1"], b=["10.0.0.3"]),
+            glue(a=["10.0.0.1", "10.0.0.2", "fd00::1"], b=["10.0.0.9"]),
+            glue(truncated=True, a=["10.0.0.9"]),
+            glue(b=["fd00::3"]),
+        ):
+            assert self.lacking(reply) is None
+
+    def test_a_whole_rrset_that_lacks_one_is_another_answer(self) -> None:
+        assert self.lacking(glue(a=["10.0.0.1", "fd00::1"], b=["10.0.0.3"])) is None
+
+    def test_in_a_cut_message_it_may_be_cut(self) -> None:
+        assert self.lacking(glue(truncated=True, a=["10.0.0.1", "fd00::1"], b=["10.0.0.3"])) == ["10.0.0.2"]
+
+    def test_an_address_shown_twice_is_one(self) -> None:
+        assert self.lacking(glue(a=["10.0.0.1", "10.0.0.2", "10.0.0.2", "fd00::1"], b=["10.0.0.3"])) == []
+
+    def test_where_one_family_is_of_interest_the_other_is_not(self) -> None:
+        assert self.lacking(glue(a=["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::9"], b=["10.0.0.3"]), size=4) == [
+            "fd00::1"
+        ]
+        v4 = members(a=["10.0.0.1"])
+        services = Services(NS1, srv("a"), v4, 4)
+        assert services.unconfirmed(srv("a"), glue(a=["10.0.0.1", "fd00::9"])) == []
+        assert services.unconfirmed(srv("a"), glue(a=["10.0.0.2", "fd00::9"])) is None
+        assert Services(NS1, srv("a"), v4, None).unconfirmed(srv("a"), glue(a=["10.0.0.1", "fd00::9"])) is None
+
+    def test_glue_that_lacks_something_is_not_what_confirms(self) -> None:
+        services = Services(NS1, srv("a", "b"), self.BOTH, None)
+        for _ in range(2):
+            assert services.unconfirmed(srv("a", "b"), glue(a=["10.0.0.1", "10.0.0.2", "fd00::1"])) == [
+                packed_address("10.0.0.3")
+            ]
+        assert services.unconfirmed(srv("a", "b"), glue(a=["10.0.0.1", "10.0.0.2", "fd00::1"], b=["10.0.0.3"])) == []
+
+    def test_two_targets_with_an_address_in_common_are_ambiguous(self) -> None:
+        assert not Services.ambiguous(self.BOTH)
+        assert Services.ambiguous(members(a=["10.0.0.1"], b=["10.0.0.1"]))
+        assert Services.ambiguous(members(a=["10.0.0.1", "fd00::1"], b=["10.0.0.2", "fd00::1"]))
+        assert not Services.ambiguous(
+            {(port_of, n): Detail(0, 1, known(["10.0.0.1"])) for port_of in "a" for n in (1, 2)}
+        )
+        assert not Services.ambiguous(members(a=[], b=[]))
+        assert not Services.ambiguous({("a", 80): Detail(0, 1, Addresses()), ("b", 80): Detail(0, 1, Addresses())})
+
+
+class TestNegativeReplies:
+    @pytest.mark.parametrize("soa", [(5, 5), None])
+    @pytest.mark.parametrize("tcp", [True, False])
+    def test_they_tell_who_said_so_and_over_what(self, soa: tuple[int, int] | None, tcp: bool) -> None:
+        net = Net({NS1: always(message(SERVFAIL)), NS2: always(message(soa=soa))})
+        client = Client(net, family="ipv4", tcp="always" if tcp else "never")
+        client.memory.positive = NS2
+        answer = client.ask()
+        assert (answer.server, answer.tcp) == (NS2, tcp)
+        assert answer.parts[0].has_soa == (soa is not None)
+
+    def test_they_have_no_values(self) -> None:
+        for reply in (message(), message(soa=(5, 5))):
+            asking = Asking(NS1)
+            asking.replied(asking.ask(), reply, 0.1)
+            assert isinstance(asking.result, Reply)
+            assert asking.result.values == ()
+            assert not asking.result.nxdomain
+
+
+class TestAnyClock:
+    @pytest.mark.parametrize("now", [0.0, 0.5, 1e9])
+    def test_the_time_may_begin_anywhere(self, now: float) -> None:
+        """At the first lookup, types behind an NXDOMAIN are asked for whatever the clock says."""
+        net = Net(
+            {NS1: lambda name, rdtype, *_: found(SVC, AAAA, "fd00::1") if rdtype == AAAA else nxdomain()}, now=now
+        )
+        assert addresses(Client(net).ask().parts[0]) == {"fd00::1"}
 
 
 class TestRefused:

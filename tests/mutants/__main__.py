@@ -21,7 +21,18 @@ from .running import TestsFail, run
 
 TESTS = Path(__file__).resolve().parents[1]
 MODULES = ("membership", "lookup", "glue", "servers", "steps", "hosts", "reader", "resolvconf")
-QUICK = ("membership", "lookup", "glue", "servers", "steps", "hosts", "reader", "wire", "resolvconf")  # test_<this>*.py
+QUICK = (
+    "membership",
+    "lookup",
+    "search",
+    "glue",
+    "servers",
+    "steps",
+    "hosts",
+    "reader",
+    "wire",
+    "resolvconf",
+)  # test_<this>*.py
 ENOUGH = 0.9
 
 
