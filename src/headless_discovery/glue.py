@@ -90,7 +90,7 @@ class Glue:
                 continue
             known = NOTHING_KNOWN if detail is None else detail.addresses
             values = glue.get(target)
-            settled = known.v4 and (known.v6 is not None or self._family != "any")
+            settled = (known.v4 or known.v6) and not known.lacks(self._family)
             if settled and values == list(known.all):
                 found[target] = known  # mostly, nothing is new
             elif (literal := literal_target(target)) is not None:
@@ -249,12 +249,13 @@ class Glue:
     def verify(self, targets: Iterable[str]) -> Task[dict[str, Addresses]]:
         """Suspects are asked for by their own name. What fails decides nothing and is left out."""
         suspects = self._drawn(list(targets), [], GLUE_BUDGET)
-        results = yield [self._whereabouts(target) for target in suspects]
+        wanted = set(suspects)
+        held = {key[0]: detail.addresses for key, detail in self._held.members.items() if detail and key[0] in wanted}
+        results = yield [self._whereabouts(target, held.get(target, NOTHING_KNOWN)) for target in suspects]
         pairs = zip(suspects, results, strict=True)
         return {target: result for target, result in pairs if not isinstance(result, LookupFailed)}
 
-    def _whereabouts(self, target: str) -> Task[Addresses]:
-        held = next((d.addresses for k, d in self._held.members.items() if d and k[0] == target), NOTHING_KNOWN)
+    def _whereabouts(self, target: str, held: Addresses) -> Task[Addresses]:
         found = NOTHING_KNOWN
         for rdtype in FAMILIES[self._family]:
             if rdtype == AAAA and found.v4 and self._family == "auto":  # of IPv6 nothing need be known

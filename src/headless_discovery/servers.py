@@ -170,6 +170,7 @@ class Servers:
         deadline: float,
     ) -> None:
         self.warning: str | None = None
+        self._tcp_problem: str | None = None  # why the last truncated answer was not got whole
         self._conf = conf
         self._settings = settings
         self._memory = memory
@@ -267,7 +268,8 @@ class Servers:
             elif name != asked and (message.truncated or message.soa is None):
                 continue  # the chain leads out of what this server put into the message
             elif message.truncated:
-                raise ExchangeFailed("cut its answer down to nothing (TC)")
+                why = f", and {self._tcp_problem}" if self._tcp_problem else ""
+                raise ExchangeFailed(f"cut its answer down to nothing (TC){why}")
             elif foreign := [owner for owner, kind in message.answer if kind in (A, AAAA, SRV) and owner != name]:
                 raise ExchangeFailed(f"answers for another name ({foreign[0]})")
             if message.soa is None:
@@ -304,8 +306,9 @@ class Servers:
             except ExchangeFailed as failure:
                 memory.tcp_until.pop(key, None)
                 tcp_failure = failure
-        if message.truncated and tcp_failure is not None:  # what UDP brought is an incomplete answer
-            self.warning = f"{name} {TYPE_NAMES[rdtype]}: cut off over UDP, and {server} {tcp_failure}"
+        self._tcp_problem = str(tcp_failure) if message.truncated and tcp_failure is not None else None
+        if self._tcp_problem is not None:  # what UDP brought is an incomplete answer
+            self.warning = f"{name} {TYPE_NAMES[rdtype]}: cut off over UDP, and {server} {self._tcp_problem}"
         return False, message
 
     def _over_tcp(self, server: Server, name: str, rdtype: Rdtype, edns: bool) -> Task[Message]:

@@ -1,6 +1,6 @@
 """The seeds. `python tests/fuzz/corpus.py` makes them anew, out of what real servers and the project's own answer.
 
-Needs the server programs of tests/interop (apt-get install knot bind9 unbound dnsmasq-base).
+Needs the server programs of tests/interop (apt-get install knot bind9 unbound dnsmasq-base pdns-backend-bind nsd).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ QUESTIONS = [  # of tests/interop/zones.py, where each is something else
     ("a3", "A"),
     ("_http._tcp.srv3", "SRV"),
     ("_http._tcp.srv20", "SRV"),
+    ("_http._tcp.pods11", "SRV"),  # dual stack: NSD leaves out some of the IPv6 glue
     ("six", "AAAA"),
     ("six", "A"),
     ("chain-1", "A"),
@@ -147,6 +148,12 @@ def scripts(found: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
     yield "srv-cut", script(1, srv, srv_cut, srv_cut, srv_cut, srv_cut, srv_cut, none, one)
     yield "auto", script(2, srv, dashed, bare, ok)
     yield "dual", script(2, dual, dual, dashed)
+    some, all_glue, cut_srv = map(
+        step, ("nsd-http._tcp.pods11-srv", "pdns-http._tcp.pods11-srv", "pdns-http._tcp.srv20-srv")
+    )
+    yield "dual-glue", script(1, some, all_glue, v6, some, cut_srv, none, all_glue)
+    yield "dual-glue-any", script(0x05, some, v6, all_glue, some, ok, some)
+    yield "dual-glue-v6", script(0x0D, some, v6, some, bare, all_glue, some)
     yield "search", script(0x20, none, ok, bare, none, ok)
     yield "hostile", script(0, b"f" + hostile_addresses(), step("own-garbage"), step("own-short"), ok)
 

@@ -1,9 +1,10 @@
 """Real DNS servers as child processes on loopback, as any user, with their own configuration and nobody else's.
 
-All four get the same records (zones.py), and differ as they do in the field:
+All of them get the same records (zones.py), and differ as they do in the field:
 
 * **Knot** is authoritative (AA). Adds glue to SRV answers as far as it fits; what does not fit is left out without TC,
-  as RFC 2181, 9 allows, and as they all do.
+  as RFC 2181, 9 allows, and as all but PowerDNS do. It turns the order at each answer, so other targets lack their
+  glue each time, and a few have one address of two.
 * **BIND** is authoritative. It refuses more than 100 records of one name and type (CVE-2024-1737) unless
   `max-records-per-type` says otherwise, and adds no glue at all to a set of more than 13 (CVE-2024-11187), also over
   TCP: no option changes that.
@@ -11,7 +12,13 @@ All four get the same records (zones.py), and differ as they do in the field:
   down. It resolves from its own copy of the zone, so no query leaves it. By default (`minimal-responses: yes`) it
   strips glue from SRV answers; here it is told not to.
 * **dnsmasq** knows no zones: addresses come from a hosts file and everything else from options, one TTL holds for all,
-  and its NXDOMAIN and NODATA have no SOA.
+  and its NXDOMAIN and NODATA have no SOA. Its messages of more than 16 KiB are malformed if they have glue: a
+  compression pointer has 14 bits (RFC 1035, 4.1.4), and version 2.90 writes larger ones.
+* **PowerDNS** is authoritative. If a record does not fit, be it glue, it sends TC and no record at all. It does not
+  send an answer of more than 64 KiB over TCP: it closes the connection (4.7) or sets TC. It shuffles all sections.
+* **NSD** is authoritative. It adds NS records to each answer, with their glue. To SRV answers it adds the A records
+  of all targets, then the AAAA records. It leaves out what does not fit and does not set TC, so a dual-stack target
+  shows its IPv4 address alone. If the answer section does not fit, it sends TC and no record.
 """
 
 from __future__ import annotations
@@ -79,10 +86,12 @@ class Server(ABC):
     authoritative: ClassVar[bool] = True
     negative_soa: ClassVar[bool] = True
     sends_part_with_tc: ClassVar[bool] = False
+    max_pods: ClassVar[int] = 700  # of a dual-stack StatefulSet: beyond, its SRV answer is not usable, also over TCP
     ttl: ClassVar[int] = TTL
     live_ttl: ClassVar[int] = LIVE_TTL
 
-    def __init__(self, program: Path, folder: Path) -> None:
+    def __init__(self, program: Path, folder: Path, *, small_zone: bool = False) -> None:
+        self._small_zone = small_zone
         self.folder = folder
         self.log = folder / "server.log"
         self.hosts = ["127.0.0.1", "::1"] if has_ipv6_loopback() else ["127.0.0.1"]
@@ -91,7 +100,7 @@ class Server(ABC):
         self._serial = 1
         # AppArmor profiles of Debian and Ubuntu go by path, and would keep named and unbound out of our folder.
         self._program = Path(shutil.copy(program, folder / program.name))
-        self._write(zone(serial=self._serial))
+        self._write(zone(serial=self._serial, small=small_zone))
 
     @property
     def nameserver(self) -> str:
@@ -141,9 +150,8 @@ class Server(ABC):
     def publish(self, live: int) -> None:
         """Serve `live` pods of the `live` service from now on; returns when they are served."""
         self._serial += 1
-        self._write(zone(live, self._serial))
-        assert self._process is not None
-        self._process.send_signal(signal.SIGHUP)  # all four read their records again
+        self._write(zone(live, self._serial, small=self._small_zone))
+        self._reload()
         self._wait_until(lambda: self._addresses("version") == [version(self._serial)])
 
     def ask(
@@ -160,6 +168,10 @@ class Server(ABC):
     @abstractmethod
     def configure(self) -> list[str]:
         """Write the configuration for `self.port` into `self.folder`; the command's arguments."""
+
+    def _reload(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def _write(self, records: list[Record]) -> None:
         self._replace("zone.db", master_file(records, self._serial))
@@ -307,6 +319,7 @@ class Dnsmasq(Server):
     package = "dnsmasq-base"
     negative_soa = False
     sends_part_with_tc = True
+    max_pods = 290  # 56 bytes an SRV record, up to 16 KiB
     ttl = LIVE_TTL
 
     def _write(self, records: list[Record]) -> None:
@@ -334,4 +347,78 @@ log-facility=-
         return ["--keep-in-foreground", f"--conf-file={self._replace('dnsmasq.conf', conf)}"]
 
 
-SERVERS: dict[str, type[Server]] = {"knot": Knot, "bind": Bind, "unbound": Unbound, "dnsmasq": Dnsmasq}
+class PowerDNS(Server):
+    program = "pdns_server"
+    package = "pdns-backend-bind"  # depends on pdns-server
+    max_pods = 650  # about 98 bytes a pod, up to 64 KiB
+
+    def configure(self) -> list[str]:
+        self._replace("named.conf", f'zone "{ORIGIN}" {{ type master; file "{self.folder}/zone.db"; }};\n')
+        conf = f"""
+launch=bind
+bind-config={self.folder}/named.conf
+bind-check-interval=0
+local-address={",".join(self.hosts)}
+local-port={self.port}
+socket-dir={self.folder}
+daemon=no
+guardian=no
+write-pid=no
+disable-syslog=yes
+loglevel=4
+receiver-threads=1
+distributor-threads=1
+cache-ttl=0
+query-cache-ttl=0
+negquery-cache-ttl=0
+security-poll-suffix=
+webserver=no
+"""
+        self._replace("pdns.conf", conf)
+        return [f"--config-dir={self.folder}"]
+
+    def _reload(self) -> None:
+        """SIGHUP ends PowerDNS, and `bind-check-interval` misses a second change within a second."""
+        control = ["pdns_control", f"--config-dir={self.folder}", "bind-reload-now", ORIGIN]
+        subprocess.run(control, check=True, capture_output=True)
+
+
+class NSD(Server):
+    program = "nsd"
+    package = "nsd"
+
+    def configure(self) -> list[str]:
+        listen = "\n".join(f"    ip-address: {host}@{self.port}" for host in self.hosts)
+        conf = f"""
+server:
+    server-count: 1
+{listen}
+    username: ""
+    chroot: ""
+    zonesdir: "{self.folder}"
+    database: ""
+    zonelistfile: "{self.folder}/zone.list"
+    xfrdfile: ""
+    xfrdir: "{self.folder}"
+    pidfile: ""
+    verbosity: 1
+    round-robin: yes
+    rrl-ratelimit: 0
+    rrl-whitelist-ratelimit: 0
+remote-control:
+    control-enable: no
+zone:
+    name: "{ORIGIN}"
+    zonefile: "{self.folder}/zone.db"
+"""
+        return ["-d", "-c", str(self._replace("nsd.conf", conf))]
+
+
+SERVERS: dict[str, type[Server]] = {
+    "knot": Knot,
+    "bind": Bind,
+    "unbound": Unbound,
+    "dnsmasq": Dnsmasq,
+    "pdns": PowerDNS,
+    "nsd": NSD,
+}

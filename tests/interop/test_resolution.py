@@ -1,6 +1,6 @@
-"""The same questions through this library to four DNS servers: the peers are the same, whoever answers.
+"""The same questions through this library to six DNS servers: the peers are the same, whoever answers.
 
-Sync and async twins are both asked: `ask` is `resolve`, then `aresolve`.
+Sync and async twins are both asked: the fixture `ask` is `resolve`, then `aresolve`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from headless_discovery import (
     LookupFailed,
     Peer,
     PeerSet,
-    aresolve,
-    resolve,
 )
 
 from .servers import Server, has_ipv6_loopback
@@ -48,16 +46,6 @@ from .zones import (
 DEADLINE = 40.0  # s, for what takes a few TTLs
 
 Ask = Callable[..., PeerSet]
-
-
-def ask_async(target: str, port: int | str | None = None, **options: Any) -> PeerSet:
-    return asyncio.run(aresolve(target, port, **options))
-
-
-@pytest.fixture(params=[resolve, ask_async], ids=["sync", "async"])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    chosen: Ask = request.param
-    return chosen
 
 
 def plain(addresses: list[str], port: int | None = 8080) -> list[Peer]:
