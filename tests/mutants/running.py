@@ -40,7 +40,7 @@ from .making import SOURCES, Mutant
 PACKAGE = "headless_discovery"
 LOG = SOURCES.parents[1] / "build" / "mutants.log"  # what the children write
 MEMORY = 2 << 30  # octets a child may have: a mutated loop may collect values for ever
-SERVERS = {"headless_dns", "headless_dns_factory"}  # a test with such a fixture asks over real sockets, and is not quick
+SOCKETS = "headless_dns"  # a fixture: whoever wants it asks a real server, and is not quick
 EXAMPLES = 25  # that Hypothesis makes up for a test; the same ones each time
 SURVIVED, KILLED, BROKEN = 0, 1, 99
 
@@ -149,7 +149,7 @@ class _Forking:
         self._progress = progress
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if not SERVERS.intersection(getattr(item, "fixturenames", ()))]
+        items[:] = [item for item in items if SOCKETS not in getattr(item, "fixturenames", ())]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
