@@ -113,7 +113,7 @@ def run(mutants: Sequence[Mutant], files: Sequence[Path], jobs: int) -> dict[str
 
 
 class _Progress:
-    """A line for each hundred mutants, also from a child whose own stderr goes to the log."""
+    """A line for each hundred mutants, also from a child whose own stderr goes to the log; there, the survivors."""
 
     def __init__(self, total: int) -> None:
         self.done = 0
@@ -121,8 +121,11 @@ class _Progress:
         self._out = os.dup(2)
         self._start = time.monotonic()
 
-    def step(self) -> None:
+    def step(self, mutant: Mutant, dead: bool) -> None:
         self.done += 1
+        if not dead:
+            with LOG.open("a") as log:
+                log.write(f"survived: {mutant.key}\n")
         if self.done % 100 == 0:
             line = f"{self.done} of {self._total} mutants, {time.monotonic() - self._start:.0f} s\n"
             os.write(self._out, line.encode())
@@ -161,7 +164,7 @@ class _Forking:
             items = {item.nodeid: item for item in session.items}
             for mutant, code in _children(self._work(items, notes, late, killed), self._jobs):
                 killed[mutant.key] = code != SURVIVED
-                self._progress.step()
+                self._progress.step(mutant, killed[mutant.key])
         self._results.write_bytes(pickle.dumps((notes, killed, late)))
         return True
 
@@ -177,7 +180,7 @@ class _Forking:
                 yield mutant, notes.limit(tests), partial(_run_until_failure, changed, chosen)
             else:
                 killed[mutant.key] = False  # no test ever comes there
-                self._progress.step()
+                self._progress.step(mutant, False)
 
 
 def _run_until_failure(changed: list[tuple[FunctionType, CodeType]], items: list[tuple[pytest.Item, float]]) -> int:
@@ -281,7 +284,7 @@ def _cold(mutants: Sequence[Mutant], notes: Notes, jobs: int, folder: Path, prog
     killed: dict[str, bool] = {}
     for mutant, code in _children(work(), jobs):
         killed[mutant.key] = code != SURVIVED
-        progress.step()
+        progress.step(mutant, killed[mutant.key])
     return killed
 
 
