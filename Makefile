@@ -10,7 +10,7 @@ export PIP_ROOT_USER_ACTION := ignore
 CLUSTER := etcd:etcd-server ip:iproute2 nft:nftables openssl:openssl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kubernetes bench bench-kubernetes profile instructions simulation fuzz soak fleet breakages lint format wheel docs cli-docs clean
+.PHONY: help demo test test-kubernetes bench bench-kubernetes profile instructions simulation fuzz soak fleet breakages mutants lint format wheel docs cli-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name what; do printf '  make %-17s%s\n' "$$name" "$$what"; done
@@ -53,6 +53,9 @@ fleet: $(VENV)/.ready-bench  ## 10 to 100,000 clients in virtual time, queries a
 breakages: $(VENV)/.ready  ## break the core on purpose, one rule at a time, and see the tests notice
 	@$(BIN)/python tests/breakages.py $(ARGS)
 
+mutants: $(VENV)/.ready-mutants  ## mutate the sans-IO middle and see the quick tests notice (20 minutes); ARGS="lookup servers"
+	@cd tests && ../$(BIN)/python -m mutants $(ARGS)
+
 lint: $(VENV)/.ready-lint  ## ruff and mypy --strict, also over the typing test of the public API
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -91,7 +94,7 @@ $(VENV)/.ready: pyproject.toml
 	    rm -rf $(VENV); mkdir $(VENV); touch $(VENV)/.unfinished; \
 	    "$$python" -m venv $(VENV); \
 	fi; \
-	touch $(VENV)/.unfinished; rm -f $(VENV)/.ready $(VENV)/.ready-lint $(VENV)/.ready-fuzz $(VENV)/.ready-bench; \
+	touch $(VENV)/.unfinished; rm -f $(VENV)/.ready $(VENV)/.ready-lint $(VENV)/.ready-fuzz $(VENV)/.ready-mutants $(VENV)/.ready-bench; \
 	echo "Installing headless-discovery and what its demo and tests need ..."; \
 	$(PIP) install --upgrade "pip>=25.1"; \
 	$(PIP) install --editable ".[cli]" --group test; \
@@ -100,6 +103,11 @@ $(VENV)/.ready: pyproject.toml
 $(VENV)/.ready-fuzz: $(VENV)/.ready
 	@echo "Installing atheris, where it has a wheel ..."
 	@$(PIP) install --only-binary atheris --group fuzz
+	@touch $@
+
+$(VENV)/.ready-mutants: $(VENV)/.ready
+	@echo "Installing mutmut ..."
+	@$(PIP) install --group mutants
 	@touch $@
 
 $(VENV)/.ready-bench: $(VENV)/.ready
