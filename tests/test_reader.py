@@ -241,6 +241,21 @@ def led_through(pointers: int) -> bytes:
     return hostile.message([[hidden, hostile.record(hostile.pointer(places[-1]), A, b"\x0a\0\0\1")], [], []], b"\1x\0")
 
 
+@pytest.mark.parametrize("octet", [b"a", b"\xff", b"."])
+@pytest.mark.parametrize("behind", [0, 1, 2])
+@pytest.mark.parametrize("first", [60, 61, 62, 63])
+def test_the_longest_name(octet, first, behind):
+    """255 octets on the wire (RFC 1035, 2.3.4), however long as text; in full, and before a pointer."""
+    labels = [bytes([size]) + octet * size for size in (first, 63, 63, 62)]
+    for places in range(1, 5):
+        owner = b"".join(labels[places:]) + b"\0"
+        full = hostile.record(b"".join(labels) + b"\0", A, bytes(4))
+        pointing = hostile.record(b"".join(labels[:places]) + hostile.pointer(12), A, bytes(4))
+        differ(hostile.message([[full], [], []], owner))
+        differ(hostile.message([[pointing], [], []], owner))
+        differ(hostile.message([[], [], [pointing] * (1 + behind)], owner))
+
+
 @pytest.mark.parametrize("pointers", [0, 1, 14, 15, 16, 17, 200])
 def test_a_name_leads_through_as_many_pointers_as_for_dnspython(pointers):
     differ(led_through(pointers))
