@@ -319,16 +319,18 @@ def test_a_staircase_of_pointers_ends():
 def test_a_pointer_is_remembered_as_nothing():
     """Only in its own message is a pointer a name: one to the root must not be the root in the next message."""
 
-    def pointing(owner: str, at: int) -> bytes:
+    def pointing(owner: str, at: int, label: bytes = b"") -> bytes:
         question = dns.name.from_text(owner).to_wire() + b"\0\x21\0\1"
-        data = b"\0\0\0\0\0\x50" + (0xC000 | at).to_bytes(2, "big")
+        data = b"\0\0\0\0\0\x50" + label + (0xC000 | at).to_bytes(2, "big")
         header = b"\0\1\x84\0\0\1\0\1\0\0\0\0"
-        return header + question + b"\xc0\x0c\0\x21\0\1\0\0\0\5\0\x08" + data
+        return header + question + b"\xc0\x0c\0\x21\0\1\0\0\0\5\0" + bytes([len(data)]) + data
 
     for owner, target in (("a.b.c.", ""), ("abcde.x.b.c.", "x.b.c")):  # where one has its root, the other has a label
         same(reader.read(pointing(owner, 18)), fallback.read(pointing(owner, 18)))
         (rrset,) = reader.read(pointing(owner, 18)).answer.values()
         assert [record.target for record in rrset.values] == [target]
+        for label in (b"\1a", b"\2a.", b"\1.", b"\3\xffab"):  # as text with an escape, one is as long as on the wire
+            same(reader.read(pointing(owner, 18, label)), oracle(pointing(owner, 18, label)))
 
 
 def differ(wire: bytes) -> None:
