@@ -9,7 +9,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from interop.servers import Knot
 from interop.zones import ORIGIN, Record, addresses, headless, master_file, name, v4
-from support import answers
+from support import answers, hostile
 from support.programs import find
 
-__all__ = ["ORIGIN", "Knot", "Record", "addresses", "answers", "find", "headless", "master_file", "name", "v4"]
+__all__ = [
+    "ORIGIN",
+    "Knot",
+    "Record",
+    "addresses",
+    "answers",
+    "find",
+    "headless",
+    "hostile",
+    "master_file",
+    "name",
+    "v4",
+]

@@ -241,6 +241,21 @@ def led_through(pointers: int) -> bytes:
     return hostile.message([[hidden, hostile.record(hostile.pointer(places[-1]), A, b"\x0a\0\0\1")], [], []], b"\1x\0")
 
 
+@pytest.mark.parametrize("octet", [b"a", b"\xff", b"."])
+@pytest.mark.parametrize("behind", [0, 1, 2])
+@pytest.mark.parametrize("first", [60, 61, 62, 63])
+def test_the_longest_name(octet, first, behind):
+    """255 octets on the wire (RFC 1035, 2.3.4), however long as text; in full, and before a pointer."""
+    labels = [bytes([size]) + octet * size for size in (first, 63, 63, 62)]
+    for places in range(1, 5):
+        owner = b"".join(labels[places:]) + b"\0"
+        full = hostile.record(b"".join(labels) + b"\0", A, bytes(4))
+        pointing = hostile.record(b"".join(labels[:places]) + hostile.pointer(12), A, bytes(4))
+        differ(hostile.message([[full], [], []], owner))
+        differ(hostile.message([[pointing], [], []], owner))
+        differ(hostile.message([[], [], [pointing] * (1 + behind)], owner))
+
+
 @pytest.mark.parametrize("pointers", [0, 1, 14, 15, 16, 17, 200])
 def test_a_name_leads_through_as_many_pointers_as_for_dnspython(pointers):
     differ(led_through(pointers))
@@ -304,16 +319,18 @@ def test_a_staircase_of_pointers_ends():
 def test_a_pointer_is_remembered_as_nothing():
     """Only in its own message is a pointer a name: one to the root must not be the root in the next message."""
 
-    def pointing(owner: str, at: int) -> bytes:
+    def pointing(owner: str, at: int, label: bytes = b"") -> bytes:
         question = dns.name.from_text(owner).to_wire() + b"\0\x21\0\1"
-        data = b"\0\0\0\0\0\x50" + (0xC000 | at).to_bytes(2, "big")
+        data = b"\0\0\0\0\0\x50" + label + (0xC000 | at).to_bytes(2, "big")
         header = b"\0\1\x84\0\0\1\0\1\0\0\0\0"
-        return header + question + b"\xc0\x0c\0\x21\0\1\0\0\0\5\0\x08" + data
+        return header + question + b"\xc0\x0c\0\x21\0\1\0\0\0\5\0" + bytes([len(data)]) + data
 
     for owner, target in (("a.b.c.", ""), ("abcde.x.b.c.", "x.b.c")):  # where one has its root, the other has a label
         same(reader.read(pointing(owner, 18)), fallback.read(pointing(owner, 18)))
         (rrset,) = reader.read(pointing(owner, 18)).answer.values()
         assert [record.target for record in rrset.values] == [target]
+        for label in (b"\1a", b"\2a.", b"\1.", b"\3\xffab"):  # as text with an escape, one is as long as on the wire
+            same(reader.read(pointing(owner, 18, label)), oracle(pointing(owner, 18, label)))
 
 
 def differ(wire: bytes) -> None:

@@ -362,7 +362,7 @@ class TestCut:
         at = data.index(b"\5web-1")
         broken = data[:at] + b"\x7f" + data[at + 1 :]
         message = accepted(query, broken)
-        assert len(message.answer[NAME, SRV].values) < 3
+        assert sum(len(rrset.values) for rrset in message.answer.values()) < 3
         assert message.glue == {}
 
     def test_without_tc_it_is_garbage(self, query: Query) -> None:

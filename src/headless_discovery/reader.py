@@ -38,12 +38,12 @@ _ESCAPED = [
 # costs none. Of what fits into 64 KiB, 4,092 A records take under 50, 1,650 SRV records with names never seen 13,200,
 # and 950 SRV records with glue of both families 14,000. Should an answer have more, its names are known when it comes
 # again.
-_STEPS = 17_000
+_STEPS = 15_000
 _RUN = 24  # a run of records in the answer section, a record in the authority section
 _RECORD = 2  # one in the additional section
 _NEW = 8  # an SRV record that was not seen before
 _OWNER = 8  # and the owner of its glue
-_NAME = 9  # a name that is read label by label; a label is one
+_NAME = 12  # a name that is read label by label; a label is one
 _ODD = 24  # a label with escapes, and a name that has one
 _MISSES = 4  # runs that turn out shorter than their section, before bulk is given up
 _TOO_MUCH = "more names and records to read than any answer has"
@@ -54,7 +54,6 @@ _TOO_MUCH = "more names and records to read than any answer has"
 _seen: dict[bytes | tuple[bytes, str | None], str] = {}
 _seen_srv: dict[bytes, Srv] = {}
 _SEEN_MAX = 16_384
-_UNKNOWN = None, 0
 _NOBODY = "", False
 _new = tuple.__new__
 
@@ -86,7 +85,7 @@ class _Reader:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.names: dict[int, tuple[str, int]] = {}  # name and end, by offset
+        self.names: dict[int, str] = {}  # by offset
         self.octets: dict[str, int] = {}  # of names that have escapes: their length on the wire
         self.left = _STEPS
         self.misses = 0
@@ -128,7 +127,7 @@ class _Reader:
             self.left -= _RUN
             name, fixed = None, at + 2
             if data[at] >= 0xC0:
-                name = names.get((data[at] & 0x3F) << 8 | data[at + 1], _UNKNOWN)[0]
+                name = names.get((data[at] & 0x3F) << 8 | data[at + 1])
             if name is None:
                 name, fixed = self.name(at)
             rdtype, ttl, start, end = self.fixed(fixed)
@@ -188,11 +187,11 @@ class _Reader:
             # The owner is an SRV target: a pointer to it, its label and a pointer to the rest, or as it was there.
             name, fixed = None, at + 1 + first
             if first >= 0xC0:
-                name, fixed = names.get((first & 0x3F) << 8 | data[at + 1], _UNKNOWN)[0], at + 2
+                name, fixed = names.get((first & 0x3F) << 8 | data[at + 1]), at + 2
             elif first == 0:
                 name = ""
             elif data[fixed] >= 0xC0:
-                parent = names.get((data[fixed] & 0x3F) << 8 | data[fixed + 1], _UNKNOWN)[0]
+                parent = names.get((data[fixed] & 0x3F) << 8 | data[fixed + 1])
                 key = data[at:fixed], parent
                 fixed += 2
                 name = seen.get(key)
@@ -200,7 +199,7 @@ class _Reader:
                     label = data[at + 1 : at + 1 + first]
                     if first < 64 and len(parent) < 190 and "\\" not in parent and not label.translate(None, _PLAIN):
                         name = seen[key] = f"{label.decode('ascii').lower()}.{parent}"
-                        names[at] = name, fixed
+                        names[at] = name
                         self.spend(_OWNER)
             else:
                 fixed = data.find(0, fixed, fixed + 255) + 1
@@ -302,14 +301,14 @@ class _Reader:
                     name = seen.get(target)
                     if name is not None:
                         everywhere = True
-                        names[start + 6] = name, end
+                        names[start + 6] = name
                     else:
                         first = target[0]
                         label, rest = target[1 : first + 1], target[first + 1 :]
                         parent, everywhere = parents.get(rest, _NOBODY)
                         if parent and 0 < first < 64 and not label.translate(None, _PLAIN):
                             name = f"{label.decode('ascii').lower()}.{parent}"
-                            names[start + 6] = name, end
+                            names[start + 6] = name
                             if everywhere:
                                 seen[target] = name
                         else:
@@ -324,7 +323,7 @@ class _Reader:
                     if everywhere:
                         _seen_srv[raw] = srv
                 else:
-                    names[start + 6] = srv.target, end
+                    names[start + 6] = srv.target
                 values.append(srv)
                 at = end
                 if ttl < lowest or ttl & 0x8000_0000:
@@ -340,7 +339,7 @@ class _Reader:
         raw = self.data[start:end]
         name = _seen.get(raw)
         if name is not None:
-            self.names[start] = name, end
+            self.names[start] = name
             return name
         name, after = self.name(start)
         if after != end:
@@ -367,14 +366,15 @@ class _Reader:
             if known is None:
                 if depth >= _POINTERS:
                     raise WireError("a name that leads through too many pointers")
-                known = self.name(pointer, depth + 1)
-                if known[1] > start:
+                suffix, after = self.name(pointer, depth + 1)
+                if after > start:
                     raise WireError("a name that points into itself")
-            suffix = known[0]
+            else:
+                suffix = known
             if not ends:
                 self.spend(_NAME)
-                names[start] = suffix, at + 2
-                return names[start]
+                names[start] = suffix
+                return suffix, at + 2
         elif size:
             raise WireError("a label of a kind that is not used")
         elif not ends:
@@ -401,7 +401,7 @@ class _Reader:
             self.octets[name] = octets
             self.left -= _ODD
         at += 2 if size else 1
-        names[start] = name, at
+        names[start] = name
         return name, at
 
     def escaped(self, start: int, ends: list[int]) -> str:
@@ -420,10 +420,11 @@ def _is_everywhere(octets: bytes, name: str) -> bool:
 
 
 def _make_room() -> None:
-    """What one message has more than that is little."""
-    for seen in (_seen, _seen_srv):
-        if len(seen) >= _SEEN_MAX:
-            seen.clear()
+    """Of one of them at a time: to forget takes long, too. What a message has more than there is room for is little."""
+    if len(_seen) >= _SEEN_MAX:
+        _seen.clear()
+    elif len(_seen_srv) >= _SEEN_MAX:
+        _seen_srv.clear()
 
 
 def _lowest(ttls: Sequence[int]) -> int:
