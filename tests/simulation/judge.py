@@ -392,8 +392,11 @@ class Judge:
                 continue  # a change of type waits until the old one's emptiness is believed
             wanted, _ = self._wanted(note.view, rdtype)
             for address in note.shown:
-                if rdtype == SRV and (wanted.get(address), len(address)) not in note.told:
-                    continue  # a part of what the target has, perhaps
+                target = wanted.get(address)
+                if target is not None and not all(
+                    (target, len(other)) in note.told for other in note.view.targets[target] if other in wanted
+                ):
+                    continue  # a part of what the target has: which peer that is, is not known yet
                 if address in wanted and address not in peers:
                     self.report(MISSED, f"{spelled(address)} is in the answer, but did not join")
 
@@ -516,8 +519,9 @@ class Judge:
             return patience
         if target is not None:
             return patience + (10 + 4 * ceil(len(self.peers or ()) / NAMES_A_REFRESH)) * refresh
-        union, there = len(self.peers or ()), len(same_kind)
+        there = len(same_kind)
         shown = min(fair.room, there)
+        union = max(len(self.peers or ()), there)
         fresh = shown * (1 - shown / there) >= 0.75 * shown * (1 - shown / union)
         if shown / union < 0.5 or not fair.random_cuts or not fresh:
             return float("inf")  # cuts prove nothing then, and the set says that it is not complete

@@ -237,4 +237,12 @@ class Story:
 
     def new_services(self) -> None:
         """The process restarts: services begin anew, with nothing learnt, in whatever weather there is."""
-        self.world.restart()
+        world, rng = self.world, self.world.rng
+        emptied = self._cluster() if rng.random() < 0.4 else None
+        if emptied is not None:  # no pod is ready yet
+            emptied.scale(0, world.host.now)
+            world.run(20.0)
+        world.restart()
+        if emptied is not None:
+            world.run(rng.choice([2.0, 20.0, 100.0]))
+            emptied.scale(rng.randint(1, self.most_pods), world.host.now)
