@@ -147,6 +147,8 @@ class Judge:
         now: float,
     ) -> None:
         """One lookup is over: the replies that reached it, and the set as it is now."""
+        if self._aged(now):  # all of them may have left and come back at once
+            self._first_shown.clear()
         lookup = self._read(arrived)
         accepted = self._accepted(lookup, servers)
         before = self.peers
@@ -375,9 +377,9 @@ class Judge:
         if not accepted:
             denied = sorted({server for said in lookup.denied.values() for server in said})
             self.report(WRONG_JOIN, f"empty from the start by the word of {', '.join(denied) or 'nobody'} alone")
-        for note in accepted.values():
-            if self._wanted(note.view)[0]:
-                self.report(WRONG_JOIN, f"empty from the start, but type {note.rdtype} alone was denied")
+        for denied_type, note in accepted.items():
+            if {_type_of(address) for address in self._wanted(note.view)[0]} - accepted.keys():
+                self.report(WRONG_JOIN, f"empty from the start, but type {denied_type} alone was denied")
                 return
 
     def _check_shown(self, before: Peers, peers: Peers, lookup: _Lookup) -> None:

@@ -150,7 +150,7 @@ def suffixes(seed: int) -> Played:
     world.watch(api, target="api.moon", family="auto")
     world.watch(web, "http", target="web")
     world.watch(web, target="web.moon")
-    more = {"rewritten": 5, "up_and_down": 5, "gone": 2, "new_services": 2}
+    more = {"rewritten": 3, "up_and_down": 5, "gone": 2, "new_services": 8, "calm": 6}
     return world, Story(world, ttls=SHORT, pause=30.0, most_pods=8, more=more)
 
 
