@@ -239,14 +239,26 @@ class TestFamiliesApart:
         service.net.servers[NS1] = serve
         assert service.refresh().addresses == tuple(v6(n) for n in range(3))
         assert service.refresh().addresses == tuple(v6(n) for n in range(3))
-        assert [(a.name, a.rdtype) for a in service.net.asked] == [(NAME, SRV), (SVC, AAAA)]
+        assert [(a.name, a.rdtype) for a in service.net.asked] == [(NAME, SRV), (SVC, A), (SVC, AAAA)]
 
     def test_many_pods_of_one_family_cost_no_query_each_for_the_other(self) -> None:
         service = Service(Zone(stateful(300, dual=False)), family="any")
         assert len(service.refresh()) == 300
         assert [(a.name, a.rdtype) for a in service.net.asked] == [(NAME, SRV), (SVC, AAAA), (SVC, A)]
         service.refresh()
-        assert len(service.net.asked) == 1
+        assert [(a.name, a.rdtype) for a in service.net.asked] == [(NAME, SRV), (SVC, AAAA)]
+
+    def test_an_absence_that_was_no_more_than_a_server_behind_does_not_last(self) -> None:
+        """One NODATA for one family: the bare name has the address that is missing, so the target is asked again."""
+        zone = Zone(stateful(3), shows=stateful(3, dual=False))
+        service = Service(zone, family="any")
+        late = f"web-1.{SVC}"
+        service.net.servers[NS1] = lambda name, rdtype, *rest: (
+            nodata() if (name, rdtype) == (late, AAAA) else zone(name, rdtype, *rest)
+        )
+        assert [len(peer.addresses) for peer in service.refresh()] == [2, 1, 2]
+        service.net.servers[NS1] = zone
+        assert [len(peer.addresses) for peer in service.refresh()] == [2, 2, 2]
 
     def test_targets_of_another_kind_of_registry_do_not_lose_a_family_by_that(self) -> None:
         """The bare name has no addresses there, so it says nothing of the targets."""

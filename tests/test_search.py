@@ -348,8 +348,19 @@ class TestTypesThatAreDenied:
         assert asked[:4] == [(OURS, SRV), (SECOND, SRV), (WILD, SRV), ("web", SRV)]
         assert asked[4:] == [(OURS, A)]
 
-    def test_when_its_query_fails_the_nxdomain_stands(self) -> None:
-        net = Net({NS1: lambda name, rdtype, *_: nxdomain() if rdtype == A else message(SERVFAIL)})
+    @pytest.mark.parametrize("trouble", [message(SERVFAIL), None])
+    def test_when_its_query_fails_it_is_not_known_whether_anybody_is_there(self, trouble: Message | None) -> None:
+        replies = {A: nxdomain(), AAAA: trouble}
+        net = Net({NS1: lambda name, rdtype, *_: replies[rdtype]})
+        client = Client(net, f"{OURS}.")
+        for _ in range(2):
+            with pytest.raises(LookupFailed, match="AAAA"):
+                client.ask()
+        replies[AAAA] = nxdomain()
+        assert client.ask().parts[0].nxdomain
+
+    def test_a_server_that_refuses_the_next_type_does_not_have_it(self) -> None:
+        net = Net({NS1: lambda name, rdtype, *_: nxdomain() if rdtype == A else message(REFUSED)})
         assert Client(net, f"{OURS}.").ask().parts[0].nxdomain
 
     def test_any_after_srv_asks_for_both_families(self) -> None:

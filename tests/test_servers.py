@@ -8,7 +8,7 @@ import dns.message
 import pytest
 
 from headless_discovery import LookupFailed
-from headless_discovery.answer import Addresses, Detail, Held, Key
+from headless_discovery.answer import Addresses, Detail, Held, Key, Members
 from headless_discovery.message import AAAA, BADVERS, CNAME, FORMERR, NOTIMP, REFUSED, SERVFAIL, A, Message, RRset, Srv
 from headless_discovery.model import address_text, packed_address
 from headless_discovery.resolvconf import ResolvConf
@@ -687,14 +687,15 @@ class TestServices:
         assert services.unconfirmed(srv("a", "b"), glue(a=["10.0.0.1", "10.0.0.2", "fd00::1"], b=["10.0.0.3"])) == []
 
     def test_two_targets_with_an_address_in_common_are_ambiguous(self) -> None:
-        assert not Services.ambiguous(self.BOTH)
-        assert Services.ambiguous(members(a=["10.0.0.1"], b=["10.0.0.1"]))
-        assert Services.ambiguous(members(a=["10.0.0.1", "fd00::1"], b=["10.0.0.2", "fd00::1"]))
-        assert not Services.ambiguous(
-            {(port_of, n): Detail(0, 1, known(["10.0.0.1"])) for port_of in "a" for n in (1, 2)}
-        )
-        assert not Services.ambiguous(members(a=[], b=[]))
-        assert not Services.ambiguous({("a", 80): Detail(0, 1, Addresses()), ("b", 80): Detail(0, 1, Addresses())})
+        def remembered(members: Members) -> bool:
+            return Services.unambiguous(NS1, [], members, SVC, None) is not None
+
+        assert remembered(self.BOTH)
+        assert not remembered(members(a=["10.0.0.1"], b=["10.0.0.1"]))
+        assert not remembered(members(a=["10.0.0.1", "fd00::1"], b=["10.0.0.2", "fd00::1"]))
+        assert remembered({(port_of, n): Detail(0, 1, known(["10.0.0.1"])) for port_of in "a" for n in (1, 2)})
+        assert remembered(members(a=[], b=[]))
+        assert remembered({("a", 80): Detail(0, 1, Addresses()), ("b", 80): Detail(0, 1, Addresses())})
 
 
 class TestNegativeReplies:

@@ -91,7 +91,7 @@ class Glue:
                 continue
             known = NOTHING_KNOWN if detail is None else detail.addresses
             values = glue.get(target)
-            settled = (known.v4 or known.v6) and not known.lacks(self._family)
+            settled = (known.v4 or known.v6) and not known.lacks(self._family) and () not in known
             if settled and values == list(known.all):
                 found[target] = known  # mostly, nothing is new
             elif (literal := literal_target(target)) is not None:
@@ -147,7 +147,7 @@ class Glue:
             found[target] = now = before.having(rdtype, known)
             if not settled and seen and known != ours:
                 doubted.append(target)
-            elif not settled and not self._needless(now, rdtype):
+            elif not settled and not self._needless(now, rdtype, target, base):
                 spelled = _decoded(target, base)
                 if spelled is not None and len(spelled) != SIZES[rdtype] and not known:
                     found[target] = now.having(rdtype, ())  # a name made of one address has no other
@@ -165,10 +165,13 @@ class Glue:
             else:
                 found[target] = found[target].having(rdtype, result)
 
-    def _needless(self, found: Addresses, rdtype: Rdtype) -> bool:
-        """Nothing is to be asked for: "auto" is content with IPv4, and a known absence lasts."""
+    def _needless(self, found: Addresses, rdtype: Rdtype, target: str, base: str) -> bool:
+        """Nothing is to be asked for: "auto" is content with IPv4. A family that a target was known to lack is looked
+        for among the bare name's addresses, because a server may have been behind.
+        """
         known = found.get(rdtype)
-        return known == () or (known is None and rdtype == AAAA and self._family == "auto" and bool(found.v4))
+        content = not known and rdtype == AAAA and self._family == "auto" and bool(found.v4)
+        return content or (known == () and not target.endswith(f".{base}"))
 
     def _by_bare_name(
         self,
@@ -189,7 +192,7 @@ class Glue:
         others = {t: found[t].get(other) or shown[t].get(other) for t in open_ if found[t].get(rdtype) is None}
         # Many pods of one family need no query each to know that they have none of the other one.
         single = sum(1 for target in inside if others.get(target)) > MANY
-        worth = single or any(target in spelled or found[target].get(rdtype) for target in inside)
+        worth = single or any(target in spelled or found[target].get(rdtype) is not None for target in inside)
         bare = (yield from self.bare(base, rdtype)) if worth else _Bare()
         listed = (
             (yield from self.bare(base, other)).addresses
@@ -203,6 +206,9 @@ class Glue:
             ours = found[target].get(rdtype)
             if target in spelled and spelled[target] in bare.addresses:
                 found[target] = found[target].having(rdtype, (spelled[target],))
+            elif ours == ():
+                if bare.complete and not bare.addresses.issubset(claims):
+                    later.append(target)
             elif ours is None:
                 if listed and (known := others[target]) and listed.issuperset(known):
                     found[target] = found[target].having(rdtype, ())

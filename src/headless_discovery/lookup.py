@@ -6,7 +6,7 @@ servers.py gets each reply, glue.py the addresses of SRV targets. steps.py steps
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .answer import FAMILIES, NOTHING_HELD, SIZES, Addresses, Answer, Detail, Held, Key, Part, Rdtype, Rival
@@ -219,12 +219,12 @@ class Lookup(Steps[Exchange, Message, Answer]):
 
     def _behind_nxdomain(self, negatives: Iterable[_Found]) -> Task[_Found | None]:
         """Some servers say NXDOMAIN for a type that the name lacks, though it has others: before it is believed that
-        nobody is there, those are asked for. At the start and every 30 s, while nobody is held.
+        nobody is there, those are asked for. At the start and every 30 s, while nobody is held. Where that fails, it is
+        not known whether anybody is there. Raises `LookupFailed`.
         """
         memory = self._memory
         if self._held.rdtype is not None or self.now < memory.next_types_at:
             return None
-        memory.next_types_at = self.now + AGAIN
         for negative in negatives:
             try:
                 while negative.steps < len(self._ladder()):
@@ -232,8 +232,9 @@ class Lookup(Steps[Exchange, Message, Answer]):
                     if found.anybody:
                         return found
                     negative = found
-            except LookupFailed:
-                continue  # the NXDOMAIN stands
+            except Refused:
+                continue  # the server does not know the type, so the NXDOMAIN stands
+        memory.next_types_at = self.now + AGAIN  # not before all were answered
         return None
 
     def _nobody(self, negatives: Sequence[_Found]) -> _Found:
@@ -375,9 +376,8 @@ class Lookup(Steps[Exchange, Message, Answer]):
         last = self._memory.services
         if last is not None and last.server == reply.server:
             unseen = last.unconfirmed(reply.values, reply.message)
-            if unseen is not None and (
-                not unseen or (yield from self._are_where_they_were(base, unseen, last.addresses))
-            ):
+            same = unseen is not None and not (unseen or last.absent)
+            if same or (unseen is not None and (yield from self._are_where_they_were(base, unseen, last))):
                 return Part(SRV, reply.ttl, last.members, complete=_srv_is_whole(reply))
         self._memory.services = None
         records = self._one_port_a_target([record for record in reply.values if record.target])
@@ -403,7 +403,7 @@ class Lookup(Steps[Exchange, Message, Answer]):
         if not (lacking or unwanted or self._usable.refused or self._warnings):
             wanted = FAMILIES[self._settings.family]
             size = SIZES[wanted[0]] if len(wanted) == 1 else None
-            self._memory.services = Services.unambiguous(reply.server, reply.values, members, size)
+            self._memory.services = Services.unambiguous(reply.server, reply.values, members, base, size)
         return Part(SRV, reply.ttl, members, complete=_srv_is_whole(reply))
 
     def _warn_of_gaps(self, base: str, records: Sequence[Srv], found: Mapping[str, Addresses]) -> None:
@@ -471,16 +471,16 @@ class Lookup(Steps[Exchange, Message, Answer]):
             return set()
         return {target for target, known in found.items() if known.v6 and not known.v4 and spells(target, base, AAAA)}
 
-    def _are_where_they_were(self, base: str, addresses: Iterable[bytes], known: Set[bytes]) -> Task[bool]:
+    def _are_where_they_were(self, base: str, addresses: Iterable[bytes], last: Services) -> Task[bool]:
         """By the bare service name's addresses. Anything else that it says is for `Glue.find`."""
         if self._held.rdtype is None:  # those who left may be back elsewhere, so what is remembered counts for nothing
             return False
         for rdtype, size in SIZES.items():
             some = [address for address in addresses if len(address) == size]
-            if some:
+            if some or rdtype in last.absent:
                 bare = yield from self._glue.bare(base, rdtype)
-                new = (rdtype == A or self._settings.family != "auto") and not bare.addresses.issubset(known)
-                if new or not bare.addresses.issuperset(some):
+                needed = rdtype == A or self._settings.family != "auto"
+                if (needed and not bare.addresses.issubset(last.addresses)) or not bare.addresses.issuperset(some):
                     return False
         return True
 

@@ -63,23 +63,28 @@ class Services:
     is missing in it, and no two targets have an address in common.
     """
 
-    __slots__ = ("_confirming", "_known", "_size", "addresses", "members", "records", "server")
+    __slots__ = ("_confirming", "_known", "_size", "absent", "addresses", "members", "records", "server")
 
     def __init__(self, server: Server, records: Sequence[Srv], members: Members, size: int | None) -> None:
         self.server = server
         self.records = records
         self.members = members
         self.addresses: frozenset[bytes] = frozenset()
+        self.absent: frozenset[Rdtype] = frozenset()  # families that a target under the service's own name lacks
         self._size = size  # octets, where one family alone is of interest
         self._known: dict[str, list[bytes]] | None = None  # as message.glue has them
         self._confirming: dict[str, list[bytes]] | None = None  # glue that shows all of it
 
     @classmethod
-    def unambiguous(cls, server: Server, records: Sequence[Srv], members: Members, size: int | None) -> Services | None:
+    def unambiguous(
+        cls, server: Server, records: Sequence[Srv], members: Members, base: str, size: int | None
+    ) -> Services | None:
         services = cls(server, records, members, size)
         found = {key[0]: detail.addresses for key, detail in members.items() if detail and isinstance(key, tuple)}
         addresses = [address for known in found.values() for family in known for address in family or ()]
         services.addresses = frozenset(addresses)
+        lacking = [known for target, known in found.items() if () in known and target.endswith(f".{base}")]
+        services.absent = frozenset(r for r in (A, AAAA) if any(k.get(r) == () for k in lacking))
         return services if len(services.addresses) == len(addresses) else None
 
     def unconfirmed(self, records: Sequence[Srv], message: Message) -> list[bytes] | None:

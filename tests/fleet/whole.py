@@ -96,7 +96,8 @@ def whole(fleet: Fleet, **options: Any) -> Outcome:
 
 def watch(target: str, port: int | str, seed: int, **options: Any) -> Service:
     nothing: Callable[..., None] = lambda *_: None  # noqa: E731
-    chosen = DEFAULTS | {"family": "auto", "nameservers": [str(SERVER)]} | options
+    ours = {"family": "auto", "nameservers": [str(SERVER)], "resolv_conf": "/nonexistent/resolv.conf"}
+    chosen = DEFAULTS | ours | options
     return build(target, port, seed=seed, notify=nothing, deliver=nothing, **chosen)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from headless_discovery.lookup import Lookup
-from headless_discovery.message import WireError
+from headless_discovery.message import Message, WireError
 from headless_discovery.servers import Exchange
 from headless_discovery.target import Server
 
@@ -151,6 +151,9 @@ class _Channel:
             return
         if isinstance(reply, str):
             host.arrives_at(arrival, lambda: self._broken(reply))
+            return
+        if isinstance(reply, Message):  # the fleet's: read already
+            host.arrives_at(arrival, lambda: self.is_open and conversation.replied(self, reply, None))
             return
         note, data = None, b""
         if isinstance(reply, Reply):

@@ -111,8 +111,12 @@ def in_step(seed: int) -> Played:
 
 
 def same_cuts(seed: int) -> Played:
-    """Every answer is cut by block, mostly the same block again: who is behind it may be there or not."""
-    world = World(seed, habits=Habits(same_cuts=True))
+    """Every answer is cut by block, mostly the same block again: a peer behind it may be there or not.
+
+    There is one cache. The contract compares an answer with the one before it, so two caches with cuts of their own
+    that answer in turn look like fresh draws.
+    """
+    world = World(seed, habits=Habits(same_cuts=True), second=False, lags=(0.1,))
     web = world.add_cluster("web", stateful=True, pods=8, ttl=5)
     api = world.add_cluster("api", stateful=False, pods=8, ttl=5)
     for server in (world.cluster_dns, world.second):
