@@ -207,7 +207,7 @@ class Glue:
             if target in spelled and spelled[target] in bare.addresses:
                 found[target] = found[target].having(rdtype, (spelled[target],))
             elif ours == ():
-                if bare.complete and not bare.addresses.issubset(claims):
+                if not (bare.failed or (bare.complete and bare.addresses.issubset(claims))):
                     later.append(target)
             elif ours is None:
                 if listed and (known := others[target]) and listed.issuperset(known):
@@ -225,7 +225,7 @@ class Glue:
                 later.append(target)  # not in a part of the answer: no evidence, but a reason to ask
         urgent += [t for t in doubted if not bare.complete or not bare.addresses.issuperset(found[t].get(rdtype) or ())]
         needed = rdtype == A or self._family != "auto"
-        if needed and truncated and bare.complete and not (urgent or bare.addresses.issubset(claims)):
+        if needed and truncated and not (urgent or later or bare.addresses.issubset(claims)):
             # An address that no message has shown: of several of one target, some may have been cut each time.
             pool = [t for t, known in found.items() if known.get(rdtype) and t.endswith(f".{base}")]
             later += self._rng.sample(pool, min(len(pool), CURIOUS))

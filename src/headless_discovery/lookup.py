@@ -480,6 +480,8 @@ class Lookup(Steps[Exchange, Message, Answer]):
             if some or rdtype in last.absent:
                 bare = yield from self._glue.bare(base, rdtype)
                 needed = rdtype == A or self._settings.family != "auto"
+                if rdtype in last.absent and not (bare.complete or bare.failed):
+                    return False
                 if (needed and not bare.addresses.issubset(last.addresses)) or not bare.addresses.issuperset(some):
                     return False
         return True
