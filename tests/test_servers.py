@@ -686,15 +686,24 @@ class TestServices:
             ]
         assert services.unconfirmed(srv("a", "b"), glue(a=["10.0.0.1", "10.0.0.2", "fd00::1"], b=["10.0.0.3"])) == []
 
-    def test_two_targets_with_an_address_in_common_are_ambiguous(self) -> None:
-        assert not Services.ambiguous(self.BOTH)
-        assert Services.ambiguous(members(a=["10.0.0.1"], b=["10.0.0.1"]))
-        assert Services.ambiguous(members(a=["10.0.0.1", "fd00::1"], b=["10.0.0.2", "fd00::1"]))
-        assert not Services.ambiguous(
-            {(port_of, n): Detail(0, 1, known(["10.0.0.1"])) for port_of in "a" for n in (1, 2)}
-        )
-        assert not Services.ambiguous(members(a=[], b=[]))
-        assert not Services.ambiguous({("a", 80): Detail(0, 1, Addresses()), ("b", 80): Detail(0, 1, Addresses())})
+    def test_an_answer_of_which_two_targets_have_an_address_in_common_is_not_remembered(self) -> None:
+        def remembered(members: dict[Key, Detail | None]) -> bool:
+            return Services.unambiguous(NS1, (), members, None) is not None
+
+        assert remembered(self.BOTH)
+        assert not remembered(members(a=["10.0.0.1"], b=["10.0.0.1"]))
+        assert not remembered(members(a=["10.0.0.1", "fd00::1"], b=["10.0.0.2", "fd00::1"]))
+        assert remembered({("a", port): Detail(0, 1, known(["10.0.0.1"])) for port in (80, 81)}), "two ports of one"
+        assert remembered(members(a=[], b=[]))
+        assert remembered({("a", 80): Detail(0, 1, Addresses()), ("b", 80): Detail(0, 1, Addresses())})
+
+    def test_what_is_remembered_knows_all_addresses(self) -> None:
+        services = Services.unambiguous(NS1, srv("a", "b"), self.BOTH, 4)
+        assert services is not None
+        assert services.addresses == {packed_address(a) for a in ("10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1")}
+        assert services.unconfirmed(srv("a", "b"), glue(a=["10.0.0.1", "10.0.0.2"], b=["10.0.0.3", "fd00::9"])) == [
+            packed_address("fd00::1")
+        ]
 
 
 class TestNegativeReplies:
