@@ -101,7 +101,8 @@ BREAKAGES = [
         "being seen does not clear the account",
         "for notes in (self._absent, self._missed_at):",
         "for notes in (self._missed_at,):",
-        "",
+        FALSE_REMOVAL,
+        "month",
     ),
     Breakage("a suspect leaves unasked", "                self._count_absence(part)", REMOVE_SUSPECTS, FALSE_REMOVAL),
     Breakage(
