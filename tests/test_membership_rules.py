@@ -147,6 +147,36 @@ class TestCompleteAnswers:
         assert not watch.membership.answered(answer(a_part(2, 1)), 10.0)
         assert watch.membership.answered(answer(a_part(2, 3)), 25.0)
 
+    def test_of_srv_the_same_is_no_change_but_after_a_cut_one_it_may_be(self) -> None:
+        """Which target an endpoint goes by depends on the newest answer."""
+        both = srv_part({WEB[0]: ["10.0.0.1"], WEB[1]: ["10.0.0.2"]})
+        watch = Watch()
+        watch.hear(both)
+        assert not watch.membership.answered(answer(both), 5.0)
+        watch.now = 5.0
+        watch.hear(srv_part({WEB[0]: ["10.0.0.1"]}, complete=False), after=5)
+        assert watch.membership.answered(answer(both), 15.0)
+        assert not watch.membership.answered(answer(both), 20.0)
+
+    def test_of_addresses_it_is_none_after_a_cut_one_either(self) -> None:
+        watch = Watch()
+        watch.hear(a_part(1, 2))
+        assert not watch.membership.answered(answer(a_part(1, complete=False)), 5.0)
+        assert not watch.membership.answered(answer(a_part(1, 2)), 10.0)
+
+    def test_one_change_of_several_is_a_change(self) -> None:
+        """Whatever the parts behind it say."""
+        watch = Watch(family="any", empty_grace=0)
+        v6 = a_part("fd00::1", rdtype=AAAA)
+        nobody, no_v6 = negative(nxdomain=False), negative(nxdomain=False, rdtype=AAAA)
+        assert watch.membership.answered(answer(a_part(1), v6), 0.0)
+        assert watch.membership.answered(answer(a_part(2, 1), v6), 5.0)
+        assert watch.membership.answered(answer(nobody, no_v6), 10.0)
+        web = srv_part({WEB[0]: ["10.0.0.9"]})
+        assert watch.membership.answered(answer(nobody, no_v6, instead=(web,)), 15.0)
+        assert watch.membership.answered(answer(negative(rdtype=SRV)), 20.0)
+        assert watch.membership.answered(answer(negative(rdtype=SRV), instead=(a_part(1), no_v6)), 25.0)
+
     def test_a_young_peer_that_stays_is_no_change(self) -> None:
         watch = Watch()
         watch.hear(a_part(1, 2))
@@ -296,6 +326,32 @@ class TestAnotherName:
         assert watch.hear(a_part(1), after=0.1, rival=self.RIVAL).addresses == numbered(7)
         assert watch.membership.held() == Held(A, name="other.example")
 
+    def test_already_with_the_first_answer_it_needs_three(self) -> None:
+        watch = Watch(now=100.0)
+        assert watch.hear(a_part(1), rival=self.RIVAL).addresses == numbered(1)
+        assert watch.hear(a_part(1), after=29, rival=self.RIVAL).addresses == numbered(1)
+        assert watch.hear(a_part(1), after=1, rival=self.RIVAL).addresses == numbered(7)
+
+    def test_until_then_nothing_changes(self) -> None:
+        watch = Watch()
+        watch.hear(a_part(1))
+        assert not watch.membership.answered(answer(a_part(1), rival=self.RIVAL), 5.0)
+
+    def test_it_replaces_all_of_them_and_its_own_families_join(self) -> None:
+        watch = Watch(family="any", empty_grace=0)
+        v6 = a_part("fd00::7", rdtype=AAAA)
+        watch.hear(a_part(1), a_part("fd00::1", rdtype=AAAA))
+        both = Rival("other.example", (a_part(7), v6))
+        assert watch.hear(a_part(1), after=5, rival=both).addresses == (*numbered(7), "fd00::7")
+        without = Rival("third.example", (negative(), a_part("fd00::8", rdtype=AAAA)))
+        assert watch.hear(a_part(7), v6, after=5, rival=without).addresses == ("fd00::8",)
+
+    def test_samples_of_it_count_as_samples(self) -> None:
+        watch = Watch(answers="sample", empty_grace=0)
+        watch.hear(a_part(1))
+        watch.hear(a_part(2), after=1)
+        assert watch.hear(a_part(1), after=1, rival=self.RIVAL).addresses == numbered(7)
+
     def test_two_are_not_enough(self) -> None:
         watch = Watch()
         watch.hear(a_part(1))
@@ -315,6 +371,7 @@ class TestAnotherName:
         watch.hear(a_part(1))
         watch.hear(a_part(1), after=5, rival=Rival("other.example", (a_part(7, 8, 9),)))
         assert watch.membership.failures == 1
+        assert not watch.membership.answered(answer(a_part(1), rival=Rival("x", (a_part(7, 8, 9),))), watch.now)
         assert "3 peers are more than max_peers=2" in str(watch.membership.error)
 
     def test_with_grace_0_it_replaces_at_once(self) -> None:
@@ -372,6 +429,30 @@ class TestChance:
         for number, part in zip(range(1, ENOUGH + 1), cycle([S1, S2]), strict=False):
             watch.hear(part, after=5)
             assert len(watch.peers()) == (100 if number < ENOUGH else 88)
+
+    def test_so_it_is_where_the_numbers_are_exact(self) -> None:
+        """64 of 128 are expected to bring 32 new ones; here it is 16."""
+        needed = ceil(log(1e-12 / 128) / log(0.14 + 0.86 * 0.5))
+        first, second = a_part(*range(1, 65), complete=False), a_part(*range(17, 81), complete=False)
+        watch = Watch()
+        watch.hear(a_part(*range(1, 129)))
+        for number, part in zip(range(1, needed + 1), cycle([first, second]), strict=False):
+            watch.hear(part, after=5)
+            assert len(watch.peers()) == (128 if number < needed else 80)
+
+    def test_it_takes_three_however_unlikely(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("headless_discovery.membership.CHANCE", 4.0)  # of 5: one answer would do
+        watch = Watch()
+        watch.hear(a_part(*range(1, 6)))
+        for number, part in zip((1, 2, 3), shown_in_turn(4, 3, 1), strict=False):
+            there = numbered(5)[0] in watch.hear(part, after=OLD).addresses
+            assert there == (number < 3)
+
+    def test_what_is_no_evidence_is_no_change(self) -> None:
+        watch = Watch()
+        watch.hear(a_part(*range(1, 101)))
+        for part in (S1, S1, a_part(*range(2, 82), complete=False), a_part(*range(40, 80), complete=False)):
+            assert not watch.membership.answered(answer(part), watch.now + 5)
 
     def test_less_is_none(self) -> None:
         watch = Watch()
@@ -778,6 +859,26 @@ class TestFlapping:
     def test_who_is_new_is_not_back(self) -> None:
         assert not any(self.hear(*((1, number) for number in range(2, 12))))
 
+    def test_who_left_long_ago_is_as_good_as_new(self) -> None:
+        """As many are remembered as there are members, and 64 at least."""
+
+        def flaps(size: int, groups: int) -> bool:
+            sets = [tuple(range(first, first + size)) for first in range(1, groups * size, size)]
+            return any(self.hear(*(sets * 4)))
+
+        assert flaps(size=10, groups=3), "20 others left since"
+        assert flaps(size=70, groups=2)
+        assert not flaps(size=70, groups=3), "140 others left since"
+
+    def test_an_srv_target_at_another_address_is_another_pod(self) -> None:
+        watch = Watch()
+        for number in range(12):
+            watch.hear(srv_part({WEB[number % 2]: [f"10.0.0.{number + 1}"]}), after=OLD)
+            assert watch.membership.error is None
+        for number in range(5):
+            watch.hear(srv_part({WEB[number % 2]: [f"10.0.0.{number % 2 + 1}"]}), after=OLD)
+        assert watch.membership.error is not None, "at the same ones it is not"
+
     def test_it_says_what_to_do(self) -> None:
         watch = Watch()
         for number in range(10):
@@ -861,6 +962,27 @@ class TestSRV:
         watch.hear(Part(SRV, 5, {(WEB[0], 80): Detail(0, 1, known(["10.0.0.1"]))}))
         watch.hear(Part(SRV, 5, {(WEB[0], 80): Detail(1, 7, known(["10.0.0.1"]))}), after=5)
         assert [(p.priority, p.weight, p.port, p.hostname) for p in watch.peers()] == [(1, 7, 80, WEB[0])]
+
+    def test_several_addresses_of_both_families_are_ipv4_peers_under_auto_and_all_of_them_under_any(self) -> None:
+        part = srv_part({WEB[0]: ["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2"]})
+        for family, addresses in (
+            ("auto", ("10.0.0.1", "10.0.0.2")),
+            ("any", ("10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2")),
+        ):
+            assert Watch(family=family).hear(part).addresses == addresses
+
+    def test_one_endpoint_under_two_targets_leaves_the_others_alone(self) -> None:
+        watch = Watch()
+        watch.hear(srv_part({WEB[2]: ["10.0.0.1"], WEB[1]: ["10.0.0.1"], WEB[0]: ["10.0.0.9"]}))
+        assert {(p.address, p.hostname) for p in watch.peers()} == {("10.0.0.1", WEB[1]), ("10.0.0.9", WEB[0])}
+
+    def test_of_two_suspects_one_that_moved_is_a_change_whoever_comes_after_it(self) -> None:
+        watch = Watch()
+        watch.hear(self.whole(3))
+        for _ in range(3):
+            watch.hear(self.cut(WEB[0]), after=5)
+        verified = {WEB[1]: known(["10.0.0.9"]), WEB[2]: known(["10.0.0.3"])}
+        assert watch.membership.answered(answer(self.cut(WEB[0]), verified=verified), watch.now + 5)
 
     def test_a_family_that_is_not_known_stays_as_it_was(self) -> None:
         watch = Watch()
