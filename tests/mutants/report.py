@@ -9,13 +9,12 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .making import Mutant
-from .running import LOG
+from .making import SOURCES, Mutant
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+PAGE = SOURCES.parents[1] / "docs" / "reliability.md"
 BEGIN, END = "<!-- mutants: begin -->", "<!-- mutants: end -->"
 REASONS = Path(__file__).with_name("reasons.toml")
-SURVIVORS = LOG.with_name("mutants.toml")
+SURVIVORS = SOURCES.parents[1] / "build" / "mutants.toml"
 
 
 def read_reasons(text: str | None = None) -> dict[str, str]:
@@ -59,6 +58,7 @@ class Score:
 def write_survivors(score: Score) -> None:
     """Those without a reason, ready to be given one."""
     tables = [f"[[survivors]]\nreason = ''\nmutants = [\n'''\n{m.key}\n''',\n]\n" for m in score.unexplained]
+    SURVIVORS.parent.mkdir(exist_ok=True)
     SURVIVORS.write_text("\n".join(tables))
 
 

@@ -38,7 +38,7 @@ from hypothesis import HealthCheck, Phase, settings
 from .making import SOURCES, Mutant
 
 PACKAGE = "headless_discovery"
-LOG = SOURCES.parents[1] / "build" / "mutants.log"  # what the children write
+LOG = Path(tempfile.gettempdir()) / "headless-discovery-mutants.log"  # what the children write, and who survives
 MEMORY = 2 << 30  # octets a child may have: a mutated loop may collect values for ever
 SOCKETS = "headless_dns"  # a fixture: whoever wants it asks a real server, and is not quick
 EXAMPLES = 25  # that Hypothesis makes up for a test; the same ones each time
@@ -92,7 +92,6 @@ class TestsFail(Exception):
 
 def run(mutants: Sequence[Mutant], files: Sequence[Path], jobs: int) -> dict[str, bool]:
     """Whether the tests kill each mutant, by its key. Raises `TestsFail`."""
-    LOG.parent.mkdir(exist_ok=True)
     LOG.write_text("")
     progress = _Progress(len(mutants))
     with tempfile.TemporaryDirectory() as name:
@@ -375,12 +374,12 @@ def _children(work: Iterable[_Work], jobs: int) -> Iterator[tuple[Any, int]]:
 def _child(do: Callable[[], int]) -> int:
     if pid := os.fork():
         return pid
-    quiet = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(quiet, 1)
-    os.dup2(quiet, 2)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     code = BROKEN
     try:
+        quiet = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         code = do()
     except SystemExit:
         code = KILLED
